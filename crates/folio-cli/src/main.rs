@@ -1,0 +1,2 @@
+//! The `folio` program.
+fn main() {}
