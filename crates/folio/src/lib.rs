@@ -13,6 +13,8 @@ pub mod driver;
 pub mod error;
 pub mod etag;
 pub mod ext;
+#[cfg(target_os = "linux")]
+pub mod fs;
 pub mod json;
 pub mod limits;
 pub mod lineage;

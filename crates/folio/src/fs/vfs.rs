@@ -1,0 +1,16 @@
+//! The few file operations that the driver uses; all its access to files goes through here.
+//!
+//! Paths are resolved by the kernel below an open folder (`openat2`): no link is followed, no other file system is
+//! entered, nothing outside is reached, also when someone swaps a folder for a link during the call. Only regular
+//! files are opened. Every call blocks; none belongs on the async runtime's own threads.
+
+mod dir;
+mod error;
+mod file;
+
+pub(crate) use dir::{Dir, Listed};
+pub(crate) use error::{Reason, VfsError, VfsResult};
+pub(crate) use file::{Access, File, Kind, Meta};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,290 @@
+//! An open folder, and what can be done below it.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::error::{Reason, VfsError, VfsResult};
+use super::file::{Access, File, Kind, Meta};
+
+// Not NOFOLLOW: with it the kernel calls a link "not a directory", without it BELOW refuses the link as what it is.
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+const BELOW: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
+
+/// How often an `openat2` that the kernel could not decide is asked again.
+const UNDECIDED: usize = 100;
+
+/// An open folder. Cheap to clone; all clones are the same open folder, wherever it is moved.
+#[derive(Clone, Debug)]
+pub(crate) struct Dir {
+    fd: Arc<OwnedFd>,
+    path: Arc<Path>,
+}
+
+/// A name in a folder.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Listed {
+    /// The name, in any bytes.
+    pub(crate) name: OsString,
+    /// What it names.
+    pub(crate) kind: Kind,
+}
+
+/// The folder that holds the last segment of a path.
+enum Parent<'a> {
+    This(&'a Dir),
+    Below(OwnedFd),
+}
+
+impl AsFd for Parent<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::This(dir) => dir.fd.as_fd(),
+            Self::Below(fd) => fd.as_fd(),
+        }
+    }
+}
+
+impl Dir {
+    /// Opens a folder by its path in the system, following links.
+    pub(crate) fn open_root(path: &Path) -> VfsResult<Self> {
+        let fd = rustix::fs::openat(CWD, path, FOLDER, Mode::empty()).map_err(|e| VfsError::os("open", path, e))?;
+        Ok(Self { fd: Arc::new(fd), path: path.into() })
+    }
+
+    /// The path it was opened under, for people.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn fault(&self, doing: &'static str, rel: &Path) -> impl Fn(Errno) -> VfsError {
+        let path = self.path.join(rel);
+        move |errno| VfsError::os(doing, &path, errno)
+    }
+
+    /// Only plain segments: the kernel would refuse the rest too, except in the last segment of a rename or unlink.
+    fn checked(&self, doing: &'static str, rel: &Path) -> VfsResult<()> {
+        let bytes = rel.as_os_str().as_bytes();
+        let plain = bytes.split(|&b| b == b'/').all(|segment| !matches!(segment, b"" | b"." | b".."));
+        if plain { Ok(()) } else { Err(VfsError::new(doing, &self.path.join(rel), Reason::BadPath)) }
+    }
+
+    fn resolve(&self, rel: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+        let mut tries = 0;
+        loop {
+            match rustix::fs::openat2(&*self.fd, rel, flags, mode, BELOW) {
+                Err(Errno::INTR) => {}
+                // Another rename or mount raced with the resolution.
+                Err(Errno::AGAIN) if tries < UNDECIDED => tries += 1,
+                other => return other,
+            }
+        }
+    }
+
+    fn parent<'a>(&'a self, doing: &'static str, rel: &'a Path) -> VfsResult<(Parent<'a>, &'a OsStr)> {
+        self.checked(doing, rel)?;
+        let (Some(last), Some(folder)) = (rel.file_name(), rel.parent()) else {
+            return Err(VfsError::new(doing, &self.path.join(rel), Reason::BadPath));
+        };
+        if folder.as_os_str().is_empty() {
+            return Ok((Parent::This(self), last));
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = self.resolve(folder, flags, Mode::empty()).map_err(self.fault(doing, rel))?;
+        Ok((Parent::Below(fd), last))
+    }
+
+    /// Opens a folder below this one; `None` where there is none.
+    pub(crate) fn dir(&self, rel: impl AsRef<Path>) -> VfsResult<Option<Self>> {
+        let rel = rel.as_ref();
+        self.checked("open", rel)?;
+        match self.resolve(rel, FOLDER, Mode::empty()) {
+            Ok(fd) => Ok(Some(Self { fd: Arc::new(fd), path: self.path.join(rel).into() })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(VfsError::os("open", &self.path.join(rel), errno)),
+        }
+    }
+
+    /// Makes a folder; `false` where one stands there already.
+    pub(crate) fn make_dir(&self, rel: impl AsRef<Path>, mode: u32) -> VfsResult<bool> {
+        let rel = rel.as_ref();
+        let (parent, last) = self.parent("make", rel)?;
+        match rustix::fs::mkdirat(parent, last, Mode::from_raw_mode(mode)) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => match self.stat(rel)? {
+                Some(Meta { kind: Kind::Dir, .. }) => Ok(false),
+                Some(meta) => Err(VfsError::new("make", &self.path.join(rel), Reason::Stands(meta.kind))),
+                None => Err(VfsError::os("make", &self.path.join(rel), Errno::EXIST)),
+            },
+            Err(errno) => Err(VfsError::os("make", &self.path.join(rel), errno)),
+        }
+    }
+
+    /// Makes a folder with those on its way, and opens it. Also returns the folders that got a new one in them: they
+    /// need a [`Dir::sync`].
+    pub(crate) fn make_dirs(&self, rel: impl AsRef<Path>) -> VfsResult<(Self, Vec<Self>)> {
+        let rel = rel.as_ref();
+        self.checked("make", rel)?;
+        let (mut folder, mut grown) = (self.clone(), Vec::new());
+        for segment in rel.components() {
+            let Component::Normal(name) = segment else { continue };
+            let there = match folder.dir(name)? {
+                Some(dir) => dir,
+                None => {
+                    if folder.make_dir(name, 0o777)? {
+                        grown.push(folder.clone());
+                    }
+                    let path = folder.path.join(name);
+                    folder.dir(name)?.ok_or_else(|| VfsError::os("make", &path, Errno::NOENT))?
+                }
+            };
+            folder = there;
+        }
+        Ok((folder, grown))
+    }
+
+    /// Opens a regular file; `None` where nothing stands there.
+    ///
+    /// A link, pipe, device, socket or folder is [`Reason::Stands`] or `ELOOP`, without waiting on it.
+    pub(crate) fn open(&self, rel: impl AsRef<Path>, access: Access) -> VfsResult<Option<File>> {
+        let rel = rel.as_ref();
+        self.checked("open", rel)?;
+        // Without NONBLOCK the opening of a pipe would wait for its other end.
+        let flags = access.flags() | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let path = self.path.join(rel);
+        match self.resolve(rel, flags, Mode::empty()) {
+            Ok(fd) => self.regular(fd, path).map(Some),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(VfsError::os("open", &path, errno)),
+        }
+    }
+
+    fn regular(&self, fd: OwnedFd, path: PathBuf) -> VfsResult<File> {
+        let meta = Meta::of(&fd).map_err(|errno| VfsError::os("open", &path, errno))?;
+        if meta.kind != Kind::File {
+            return Err(VfsError::new("open", &path, Reason::Stands(meta.kind)));
+        }
+        Ok(File::new(fd, path))
+    }
+
+    /// Makes a new, empty file; `EEXIST` where anything stands there. Readable by all that the umask allows.
+    pub(crate) fn create_new(&self, rel: impl AsRef<Path>, access: Access) -> VfsResult<File> {
+        let rel = rel.as_ref();
+        self.checked("create", rel)?;
+        let flags = access.flags() | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = self.resolve(rel, flags, Mode::from_raw_mode(0o666)).map_err(self.fault("create", rel))?;
+        Ok(File::new(fd, self.path.join(rel)))
+    }
+
+    /// What stands there, without opening it; `None` for nothing. A link is told as a link.
+    pub(crate) fn stat(&self, rel: impl AsRef<Path>) -> VfsResult<Option<Meta>> {
+        let rel = rel.as_ref();
+        self.checked("look at", rel)?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match self.resolve(rel, flags, Mode::empty()).and_then(Meta::of) {
+            Ok(meta) => Ok(Some(meta)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(VfsError::os("look at", &self.path.join(rel), errno)),
+        }
+    }
+
+    /// Size, times and identity of this folder.
+    pub(crate) fn meta(&self) -> VfsResult<Meta> {
+        Meta::of(&*self.fd).map_err(|errno| VfsError::os("look at", &self.path, errno))
+    }
+
+    /// Renames, replacing what stands at the target. Atomic; durable once the target's folder is synced.
+    pub(crate) fn rename(&self, from: impl AsRef<Path>, to_dir: &Self, to: impl AsRef<Path>) -> VfsResult<()> {
+        self.rename_with(from.as_ref(), to_dir, to.as_ref(), RenameFlags::empty())
+    }
+
+    /// Renames where nothing stands at the target; `false` where something does.
+    pub(crate) fn rename_noreplace(&self, from: impl AsRef<Path>, to_dir: &Self, to: impl AsRef<Path>) -> VfsResult<bool> {
+        match self.rename_with(from.as_ref(), to_dir, to.as_ref(), RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(true),
+            Err(error) if error.exists() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Exchanges two names; both must be there.
+    pub(crate) fn exchange(&self, from: impl AsRef<Path>, to_dir: &Self, to: impl AsRef<Path>) -> VfsResult<()> {
+        self.rename_with(from.as_ref(), to_dir, to.as_ref(), RenameFlags::EXCHANGE)
+    }
+
+    fn rename_with(&self, from: &Path, to_dir: &Self, to: &Path, flags: RenameFlags) -> VfsResult<()> {
+        let (source, name) = self.parent("rename", from)?;
+        let (target, new_name) = to_dir.parent("rename to", to)?;
+        rustix::fs::renameat_with(source, name, target, new_name, flags).map_err(to_dir.fault("rename to", to))
+    }
+
+    /// Gives a file a second name; `EEXIST` where something stands there, [`VfsError::no_links`] where links don't work.
+    pub(crate) fn link(&self, from: impl AsRef<Path>, to_dir: &Self, to: impl AsRef<Path>) -> VfsResult<()> {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        let (source, name) = self.parent("link", from)?;
+        let (target, new_name) = to_dir.parent("link", to)?;
+        rustix::fs::linkat(source, name, target, new_name, AtFlags::empty()).map_err(to_dir.fault("link", to))
+    }
+
+    /// Removes a file (or link, pipe …); `false` where nothing stands there.
+    pub(crate) fn unlink(&self, rel: impl AsRef<Path>) -> VfsResult<bool> {
+        self.remove(rel.as_ref(), AtFlags::empty(), &[Errno::NOENT])
+    }
+
+    /// Removes an empty folder; `false` where there is none or it is not empty.
+    pub(crate) fn rmdir(&self, rel: impl AsRef<Path>) -> VfsResult<bool> {
+        self.remove(rel.as_ref(), AtFlags::REMOVEDIR, &[Errno::NOENT, Errno::NOTEMPTY, Errno::EXIST])
+    }
+
+    fn remove(&self, rel: &Path, flags: AtFlags, fine: &[Errno]) -> VfsResult<bool> {
+        let removed = match self.parent("remove", rel) {
+            Ok((parent, last)) => rustix::fs::unlinkat(parent, last, flags).map_err(self.fault("remove", rel)),
+            Err(error) => Err(error),
+        };
+        match removed {
+            Ok(()) => Ok(true),
+            Err(error) if error.is(fine) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The names in this folder, in no order, without `.` and `..`. Memory does not grow with their number.
+    pub(crate) fn list(&self) -> VfsResult<impl Iterator<Item = VfsResult<Listed>> + use<>> {
+        let names = rustix::fs::Dir::read_from(&*self.fd).map_err(|errno| VfsError::os("list", &self.path, errno))?;
+        let folder = self.clone();
+        Ok(names.filter_map(move |entry| folder.listed(entry).transpose()))
+    }
+
+    fn listed(&self, entry: Result<rustix::fs::DirEntry, Errno>) -> VfsResult<Option<Listed>> {
+        let entry = entry.map_err(|errno| VfsError::os("list", &self.path, errno))?;
+        let name = OsString::from_vec(entry.file_name().to_bytes().to_vec());
+        if name == "." || name == ".." {
+            return Ok(None);
+        }
+        let kind = match entry.file_type() {
+            // Some file systems don't tell the kind in the list.
+            FileType::Unknown => match self.stat(&name)? {
+                Some(meta) => meta.kind,
+                None => return Ok(None),
+            },
+            known => known.into(),
+        };
+        Ok(Some(Listed { name, kind }))
+    }
+
+    /// Makes the names in this folder durable (`fsync`). A failure is final, as with [`File::sync_data`].
+    pub(crate) fn sync(&self) -> VfsResult<()> {
+        rustix::fs::fsync(&*self.fd).map_err(|errno| VfsError::os("sync", &self.path, errno))
+    }
+
+    /// Makes everything on the file system of this folder durable (`syncfs`).
+    pub(crate) fn sync_file_system(&self) -> VfsResult<()> {
+        rustix::fs::syncfs(&*self.fd).map_err(|errno| VfsError::os("sync", &self.path, errno))
+    }
+}

@@ -1,0 +1,240 @@
+//! An open regular file.
+
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FallocateFlags, FileType, FlockOperation, Mode, OFlags, Statx, StatxFlags};
+use rustix::io::Errno;
+
+use super::error::{VfsError, VfsResult};
+
+/// What stands at a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Dir,
+    /// A symbolic link.
+    Link,
+    /// A pipe, a socket or a device.
+    Other,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File => "file",
+            Self::Dir => "folder",
+            Self::Link => "symbolic link",
+            Self::Other => "pipe, socket or device",
+        })
+    }
+}
+
+impl From<FileType> for Kind {
+    fn from(kind: FileType) -> Self {
+        match kind {
+            FileType::RegularFile => Self::File,
+            FileType::Directory => Self::Dir,
+            FileType::Symlink => Self::Link,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// How an existing file is opened, or a new one made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Access {
+    /// For reading.
+    Read,
+    /// For reading, and writing anywhere.
+    ReadWrite,
+    /// For reading, and writing at the end only, wherever the end is by then.
+    Append,
+}
+
+impl Access {
+    pub(super) fn flags(self) -> OFlags {
+        match self {
+            Self::Read => OFlags::RDONLY,
+            Self::ReadWrite => OFlags::RDWR,
+            Self::Append => OFlags::RDWR | OFlags::APPEND,
+        }
+    }
+}
+
+/// What is known of a file or folder.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Meta {
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// Bytes.
+    pub(crate) size: u64,
+    /// Unix milliseconds of the last write; 0 before 1970.
+    pub(crate) modified_ms: u64,
+    /// Inode number.
+    pub(crate) inode: u64,
+    /// Unix nanoseconds of its making; 0 where the file system does not keep it.
+    pub(crate) birth_ns: u64,
+    /// Permission bits.
+    pub(crate) mode: u32,
+}
+
+impl Meta {
+    pub(super) fn of(fd: impl AsFd) -> Result<Self, Errno> {
+        let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+        rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW, wanted).map(|found| Self::from(&found))
+    }
+}
+
+impl From<&Statx> for Meta {
+    fn from(found: &Statx) -> Self {
+        let has_birth = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::BTIME);
+        let (modified, birth) = (&found.stx_mtime, &found.stx_btime);
+        let seconds = |s: i64| u64::try_from(s).unwrap_or(0);
+        Self {
+            kind: FileType::from_raw_mode(found.stx_mode.into()).into(),
+            size: found.stx_size,
+            modified_ms: seconds(modified.tv_sec) * 1_000 + u64::from(modified.tv_nsec) / 1_000_000,
+            inode: found.stx_ino,
+            birth_ns: if has_birth { seconds(birth.tv_sec) * 1_000_000_000 + u64::from(birth.tv_nsec) } else { 0 },
+            mode: u32::from(found.stx_mode) & 0o777,
+        }
+    }
+}
+
+/// An open regular file. Reads and writes at offsets may run at the same time; appends must not.
+#[derive(Debug)]
+pub(crate) struct File {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl File {
+    pub(super) fn new(fd: OwnedFd, path: PathBuf) -> Self {
+        Self { fd, path }
+    }
+
+    /// The path it was opened under, for people.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn fault(&self, doing: &'static str) -> impl Fn(Errno) -> VfsError + '_ {
+        move |errno| VfsError::os(doing, &self.path, errno)
+    }
+
+    /// Reads into all of `buf` from `offset`; fewer bytes only at the end of the file. Returns how many.
+    pub(crate) fn read_at(&self, buf: &mut [u8], offset: u64) -> VfsResult<usize> {
+        let mut done = 0;
+        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match rustix::io::pread(&self.fd, rest, offset + done as u64) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(VfsError::os("read", &self.path, errno)),
+            }
+        }
+        Ok(done)
+    }
+
+    /// The bytes from `offset`, at most `limit` of them.
+    pub(crate) fn read_some(&self, offset: u64, limit: usize) -> VfsResult<Vec<u8>> {
+        let there = self.len()?.saturating_sub(offset);
+        let mut bytes = vec![0; usize::try_from(there).unwrap_or(usize::MAX).min(limit)];
+        let count = self.read_at(&mut bytes, offset)?;
+        bytes.truncate(count);
+        Ok(bytes)
+    }
+
+    /// Writes all of `bytes` at `offset`. After an error any part of them may stand there. Not for [`Access::Append`],
+    /// where Linux would ignore the offset.
+    pub(crate) fn write_all_at(&self, bytes: &[u8], offset: u64) -> VfsResult<()> {
+        let at = |done: usize| offset + done as u64;
+        self.write_whole(bytes, |rest, done| rustix::io::pwrite(&self.fd, rest, at(done)))
+    }
+
+    /// Writes all of `bytes` at the end ([`Access::Append`]), or else after what this handle wrote before. After an
+    /// error any part of them may stand there.
+    pub(crate) fn append_all(&self, bytes: &[u8]) -> VfsResult<()> {
+        self.write_whole(bytes, |rest, _| rustix::io::write(&self.fd, rest))
+    }
+
+    fn write_whole(&self, bytes: &[u8], write: impl Fn(&[u8], usize) -> Result<usize, Errno>) -> VfsResult<()> {
+        let mut done = 0;
+        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            match write(rest, done) {
+                // A write of nothing would loop for ever; no regular file on Linux does it.
+                Ok(0) => return Err(VfsError::os("write", &self.path, Errno::IO)),
+                Ok(count) => done += count,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(VfsError::os("write", &self.path, errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Size, times, identity.
+    pub(crate) fn meta(&self) -> VfsResult<Meta> {
+        Meta::of(&self.fd).map_err(self.fault("look at"))
+    }
+
+    /// Bytes.
+    pub(crate) fn len(&self) -> VfsResult<u64> {
+        Ok(self.meta()?.size)
+    }
+
+    /// Inode number and unix nanoseconds of its making (0 where unknown): other for a copy or a replacement.
+    pub(crate) fn identity(&self) -> VfsResult<(u64, u64)> {
+        self.meta().map(|meta| (meta.inode, meta.birth_ns))
+    }
+
+    /// Unix milliseconds of the last write.
+    pub(crate) fn modified_ms(&self) -> VfsResult<u64> {
+        Ok(self.meta()?.modified_ms)
+    }
+
+    /// Makes the bytes, and what is needed to find them, durable (`fdatasync`). A failure is final: the kernel may
+    /// have dropped the bytes, so a second call that succeeds proves nothing.
+    pub(crate) fn sync_data(&self) -> VfsResult<()> {
+        rustix::fs::fdatasync(&self.fd).map_err(self.fault("sync"))
+    }
+
+    /// Makes bytes and metadata durable (`fsync`). A failure is final, as with [`File::sync_data`].
+    pub(crate) fn sync_all(&self) -> VfsResult<()> {
+        rustix::fs::fsync(&self.fd).map_err(self.fault("sync"))
+    }
+
+    /// Reserves room for `len` bytes from `offset` without changing the file's size. Does nothing where the file
+    /// system can't.
+    pub(crate) fn reserve(&self, offset: u64, len: u64) -> VfsResult<()> {
+        loop {
+            match rustix::fs::fallocate(&self.fd, FallocateFlags::KEEP_SIZE, offset, len) {
+                Err(Errno::INTR) => {}
+                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+                Err(errno) => return Err(VfsError::os("reserve room for", &self.path, errno)),
+            }
+        }
+    }
+
+    /// Cuts the file to `len` bytes.
+    pub(crate) fn truncate(&self, len: u64) -> VfsResult<()> {
+        rustix::fs::ftruncate(&self.fd, len).map_err(self.fault("cut"))
+    }
+
+    /// Sets the permission bits.
+    pub(crate) fn set_mode(&self, mode: u32) -> VfsResult<()> {
+        rustix::fs::fchmod(&self.fd, Mode::from_raw_mode(mode)).map_err(self.fault("set the permissions of"))
+    }
+
+    /// Takes the kernel's exclusive lock on the file, until it is closed; `false` where another process has it.
+    pub(crate) fn try_lock(&self) -> VfsResult<bool> {
+        match rustix::fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(errno) => Err(VfsError::os("lock", &self.path, errno)),
+        }
+    }
+}
