@@ -13,13 +13,19 @@ pub mod driver;
 pub mod error;
 pub mod etag;
 pub mod ext;
+#[allow(dead_code, reason = "the drivers that use it come next")]
+mod follow;
 #[cfg(target_os = "linux")]
 pub mod fs;
+#[allow(dead_code, reason = "the drivers that use it come next")]
+mod hub;
 pub mod json;
 pub mod limits;
 pub mod lineage;
 pub mod log;
 pub mod name;
+#[allow(dead_code, reason = "the drivers that use it come next")]
+mod request;
 
 pub use blob::{
     BlobStore, ByteStream, FileInfo, FileList, FileListOptions, FileRange, FileRead, FileReadOptions, WriteCondition,

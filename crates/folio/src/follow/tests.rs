@@ -1,0 +1,411 @@
+use std::sync::Mutex;
+
+use futures_util::FutureExt;
+use tokio::task::unconstrained;
+
+use super::*;
+use crate::error::Error;
+use crate::json::Json;
+use crate::log::Data;
+
+/// A log in memory whose reads can be made to race: each read first runs the next of `during_reads`, between the look
+/// at the log and the reading, and hides what it is told to hide.
+struct Script {
+    log: Mutex<Log>,
+    watch: watch::Sender<u64>,
+    during_reads: Mutex<VecDeque<Race>>,
+}
+
+type Race = Box<dyn FnOnce(&Script) + Send>;
+
+#[derive(Clone)]
+struct Log {
+    /// `None`: missing.
+    life: Option<u64>,
+    lineage: Lineage,
+    horizon: Seq,
+    items: Vec<Item>,
+    closed: bool,
+    broken: bool,
+    per_read: usize,
+}
+
+impl Log {
+    fn head(&self) -> Seq {
+        self.items.last().map_or(self.horizon, Item::last)
+    }
+}
+
+fn entry(seq: Seq) -> Item {
+    Item::Entry(Entry { seq, ts: 0, data: Data::Json(Json::trusted(&seq.to_string())) })
+}
+
+impl Script {
+    fn new(entries: Seq) -> Arc<Self> {
+        let lineage = Lineage::adopted().begin(100, 0);
+        let items = (1..=entries).map(entry).collect();
+        let log = Log { life: Some(1), lineage, horizon: 0, items, closed: false, broken: false, per_read: 1_000 };
+        Arc::new(Self { log: Mutex::new(log), watch: watch::Sender::new(0), during_reads: Mutex::default() })
+    }
+
+    fn missing() -> Arc<Self> {
+        let script = Self::new(0);
+        script.change(|log| log.life = None);
+        script
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Log)) {
+        change(&mut self.log.lock().unwrap());
+        self.watch.send_modify(|count| *count += 1);
+    }
+
+    fn append(&self, count: u64) {
+        self.change(|log| {
+            for _ in 0..count {
+                log.items.push(entry(log.head() + 1));
+            }
+        });
+    }
+
+    fn truncate(&self, up_to: Seq) {
+        self.change(|log| {
+            log.items.retain(|item| item.last() > up_to);
+            log.horizon = up_to;
+        });
+    }
+
+    /// Loses everything after `last` and goes on under a new epoch.
+    fn cut(&self, last: Seq, epoch: u64) {
+        self.change(|log| {
+            log.items.retain(|item| item.last() <= last);
+            log.lineage = log.lineage.begin(epoch, last);
+        });
+    }
+
+    fn replace(&self, life: Option<u64>, epoch: u64, entries: Seq) {
+        self.change(|log| {
+            *log = Log {
+                life,
+                lineage: Lineage::adopted().begin(epoch, 0),
+                horizon: 0,
+                items: (1..=entries).map(entry).collect(),
+                closed: false,
+                ..log.clone()
+            };
+        });
+    }
+
+    fn during_next_read(&self, race: impl FnOnce(&Self) + Send + 'static) {
+        self.during_reads.lock().unwrap().push_back(Box::new(race));
+    }
+}
+
+#[async_trait]
+impl Source for Script {
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.watch.subscribe()
+    }
+
+    async fn snapshot(&self) -> Result<Presence> {
+        let log = self.log.lock().unwrap().clone();
+        if log.broken {
+            return Err(Error::Retry { what: "broken".into() });
+        }
+        let bounds = Bounds { horizon: log.horizon, head: log.head(), ended: false };
+        Ok(log.life.map_or(Presence::Missing, |life| {
+            Presence::Live(Snapshot { life, lineage: Arc::new(log.lineage), bounds, closed: log.closed })
+        }))
+    }
+
+    async fn read_after(&self, after: Seq, budget: Budget) -> Result<Vec<Item>> {
+        let race = self.during_reads.lock().unwrap().pop_front();
+        if let Some(race) = race {
+            race(self);
+        }
+        let log = self.log.lock().unwrap();
+        let limit = log.per_read.min(budget.entries);
+        Ok(log.items.iter().filter(|item| item.last() > after).take(limit).cloned().collect())
+    }
+}
+
+async fn from(source: &Arc<Script>, start: &str) -> LogStream {
+    let start = if start == "now" { Start::Now } else { Start::After(start.parse().unwrap()) };
+    follow(Arc::clone(source) as Arc<dyn Source>, start).await.unwrap()
+}
+
+/// Everything that is told before the stream would wait, in short: `=` caught up, `|` ended.
+fn told(stream: &mut LogStream) -> String {
+    let mut out = Vec::new();
+    loop {
+        out.push(match unconstrained(stream.next()).now_or_never() {
+            None => break,
+            Some(None) => "|".to_owned(),
+            Some(Some(Err(error))) => error.code().to_owned(),
+            Some(Some(Ok(LogEvent::Entry { entry, position }))) => {
+                assert_eq!(entry.seq, position.seq);
+                position.to_string()
+            }
+            Some(Some(Ok(LogEvent::CaughtUp { head }))) => format!("={head}"),
+            Some(Some(Ok(LogEvent::Closed { head }))) => format!("closed:{head}"),
+            Some(Some(Ok(LogEvent::Deleted))) => "deleted".to_owned(),
+            Some(Some(Ok(LogEvent::Gap(Gap { reason, requested, lost, resumes_after })))) => {
+                let lost = lost.map_or(String::new(), |lost| format!("({lost})"));
+                format!("{}{lost}:{requested}..{resumes_after}", reason.as_str())
+            }
+        });
+        if out.last().is_some_and(|last| last == "|") {
+            break;
+        }
+    }
+    out.join(" ")
+}
+
+#[tokio::test]
+async fn now_is_the_moment_of_the_call() {
+    let log = Script::new(3);
+    let mut stream = from(&log, "now").await;
+    log.append(2);
+    assert_eq!(told(&mut stream), "=100-3 100-4 100-5");
+    assert_eq!(told(&mut stream), "");
+    log.append(1);
+    assert_eq!(told(&mut stream), "100-6");
+}
+
+#[tokio::test]
+async fn caught_up_is_told_once_at_the_head_of_the_moment_of_the_call() {
+    let log = Script::new(3);
+    let mut stream = from(&log, "100-1").await;
+    log.append(2);
+    assert_eq!(told(&mut stream), "100-2 100-3 =100-3 100-4 100-5");
+    assert_eq!(told(&mut from(&log, "5").await), "=100-5");
+    assert_eq!(told(&mut from(&Script::new(0), "0").await), "=0-0");
+}
+
+#[tokio::test]
+async fn batches_join_without_a_seam() {
+    let log = Script::new(1_000);
+    log.change(|log| log.per_read = 7);
+    let seqs: Vec<String> = (1..=1_000).map(|seq| format!("100-{seq}")).collect();
+    assert_eq!(told(&mut from(&log, "0").await), format!("{} =100-1000", seqs.join(" ")));
+}
+
+#[tokio::test]
+async fn cursors_are_judged_by_the_lineage() {
+    let log = Script::new(5);
+    log.cut(3, 200);
+    log.append(2);
+    assert_eq!(told(&mut from(&log, "100-5").await), "epoch:100-5..100-3 200-4 200-5 =200-5");
+    assert_eq!(told(&mut from(&log, "77-5").await), "epoch:77-5..0-0 100-1 100-2 100-3 200-4 200-5 =200-5");
+    assert_eq!(told(&mut from(&log, "200-9").await), "ahead:200-9..200-5 =200-5");
+    log.truncate(4);
+    assert_eq!(told(&mut from(&log, "1").await), "truncated(3):1..200-4 200-5 =200-5");
+}
+
+#[tokio::test]
+async fn a_live_reader_is_told_of_what_it_missed() {
+    let log = Script::new(2);
+    let mut stream = from(&log, "now").await;
+    assert_eq!(told(&mut stream), "=100-2");
+    log.append(5);
+    log.truncate(4);
+    assert_eq!(told(&mut stream), "truncated(2):100-2..100-4 100-5 100-6 100-7");
+    log.cut(6, 200);
+    log.append(3);
+    assert_eq!(told(&mut stream), "epoch:100-7..100-6 200-7 200-8 200-9");
+}
+
+#[tokio::test]
+async fn truncation_between_the_look_and_the_read() {
+    let log = Script::new(9);
+    let mut stream = from(&log, "2").await;
+    log.during_next_read(|log| log.truncate(5));
+    assert_eq!(told(&mut stream), "truncated(3):2..100-5 100-6 100-7 100-8 100-9 =100-9");
+
+    // of everything
+    let mut stream = from(&log, "100-7").await;
+    log.during_next_read(|log| log.truncate(9));
+    assert_eq!(told(&mut stream), "truncated(2):100-7..100-9 =100-9");
+}
+
+#[tokio::test]
+async fn a_new_piece_between_the_look_and_the_read_keeps_the_epochs_right() {
+    let log = Script::new(9);
+    let mut stream = from(&log, "100-2").await;
+    log.during_next_read(|log| {
+        log.cut(4, 200);
+        log.append(2);
+    });
+    // the head of the moment of the call, 9, was lost with the cut, so the head that there is will do
+    assert_eq!(told(&mut stream), "100-3 100-4 200-5 200-6 =200-6");
+}
+
+#[tokio::test]
+async fn a_cut_below_the_head_of_the_start_does_not_hide_that_the_reader_is_live() {
+    let log = Script::new(9);
+    let mut stream = from(&log, "100-9").await;
+    log.cut(4, 200);
+    assert_eq!(told(&mut stream), "=100-9 epoch:100-9..100-4");
+
+    let log = Script::new(9);
+    let mut stream = from(&log, "100-2").await;
+    log.during_next_read(|log| log.cut(4, 200));
+    assert_eq!(told(&mut stream), "100-3 100-4 =100-4");
+}
+
+#[tokio::test]
+async fn another_life_between_the_look_and_the_read() {
+    let log = Script::new(9);
+    let mut stream = from(&log, "100-7").await;
+    log.during_next_read(|log| log.replace(Some(2), 300, 2));
+    assert_eq!(told(&mut stream), "deleted =0-0 300-1 300-2");
+}
+
+#[tokio::test]
+async fn deleted_while_waiting_and_made_again() {
+    let log = Script::new(2);
+    let mut stream = from(&log, "now").await;
+    assert_eq!(told(&mut stream), "=100-2");
+    log.replace(None, 100, 0);
+    assert_eq!(told(&mut stream), "deleted");
+    log.replace(Some(2), 300, 0);
+    assert_eq!(told(&mut stream), "");
+    log.append(1);
+    assert_eq!(told(&mut stream), "300-1");
+    // nobody looked in between: told once
+    log.replace(None, 300, 0);
+    log.replace(Some(3), 400, 2);
+    assert_eq!(told(&mut stream), "deleted 400-1 400-2");
+}
+
+#[tokio::test]
+async fn a_missing_log_is_waited_for() {
+    for start in ["now", "0", "0-0"] {
+        let log = Script::missing();
+        let mut stream = from(&log, start).await;
+        assert_eq!(told(&mut stream), "=0-0");
+        log.replace(Some(1), 100, 2);
+        assert_eq!(told(&mut stream), "100-1 100-2", "{start}");
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_into_a_missing_log_is_a_gap() {
+    let log = Script::missing();
+    assert_eq!(told(&mut from(&log, "100-2").await), "epoch:100-2..0-0 =0-0");
+    let mut stream = from(&log, "2").await;
+    assert_eq!(told(&mut stream), "ahead:2..0-0 =0-0");
+    log.replace(Some(1), 100, 3);
+    assert_eq!(told(&mut stream), "100-1 100-2 100-3");
+}
+
+#[tokio::test]
+async fn a_closed_log_ends_the_stream() {
+    let log = Script::new(2);
+    let mut live = from(&log, "now").await;
+    assert_eq!(told(&mut live), "=100-2");
+    log.change(|log| {
+        log.items.push(entry(3));
+        log.closed = true;
+    });
+    assert_eq!(told(&mut live), "100-3 closed:100-3 |");
+    assert_eq!(told(&mut from(&log, "now").await), "=100-3 closed:100-3 |");
+    assert_eq!(told(&mut from(&log, "2").await), "100-3 =100-3 closed:100-3 |");
+    assert_eq!(told(&mut from(&log, "100-8").await), "ahead:100-8..100-3 =100-3 closed:100-3 |");
+}
+
+#[tokio::test]
+async fn damage_is_a_gap() {
+    let log = Script::new(3);
+    log.change(|log| log.items.extend([Item::Hole { first: 4, last: 6 }, entry(7), Item::Hole { first: 8, last: 8 }]));
+    assert_eq!(told(&mut from(&log, "100-2").await), "100-3 corrupt(3):100-3..100-6 100-7 corrupt(1):100-7..100-8 =100-8");
+    // from inside the hole: only what is still missing
+    assert_eq!(told(&mut from(&log, "5").await), "corrupt(1):5..100-6 100-7 corrupt(1):100-7..100-8 =100-8");
+}
+
+#[tokio::test]
+async fn what_a_log_claims_and_storage_does_not_give_is_damage_too() {
+    let log = Script::new(9);
+    log.change(|log| log.items.retain(|item| !(3..6).contains(&item.first())));
+    assert_eq!(told(&mut from(&log, "1").await), "100-2 corrupt(3):100-2..100-5 100-6 100-7 100-8 100-9 =100-9");
+    let log = Script::new(9);
+    log.change(|log| log.per_read = 0);
+    assert_eq!(told(&mut from(&log, "1").await), "corrupt(8):1..100-9 =100-9");
+}
+
+#[tokio::test]
+async fn entries_published_after_the_look_wait_for_the_next() {
+    let log = Script::new(2);
+    let mut stream = from(&log, "0").await;
+    log.during_next_read(|log| log.append(2));
+    assert_eq!(told(&mut stream), "100-1 100-2 =100-2 100-3 100-4");
+}
+
+#[tokio::test]
+async fn an_error_is_told_and_ends_the_stream() {
+    let log = Script::new(2);
+    let mut stream = from(&log, "now").await;
+    assert_eq!(told(&mut stream), "=100-2");
+    log.change(|log| log.broken = true);
+    assert_eq!(told(&mut stream), "retry |");
+    assert!(follow(log, Start::Now).await.is_err());
+}
+
+#[tokio::test]
+async fn waking_without_news_tells_nothing() {
+    let log = Script::new(2);
+    let mut stream = from(&log, "now").await;
+    assert_eq!(told(&mut stream), "=100-2");
+    log.change(|_| {});
+    assert_eq!(told(&mut stream), "");
+}
+
+/// A reader on another thread, which is woken rather than asked, while everything happens at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_entry_once_while_appends_and_compactions_run() {
+    let log = Script::new(0);
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        streams.push(from(&log, "0").await);
+    }
+    let readers: Vec<_> = streams
+        .into_iter()
+        .map(|mut stream| {
+            tokio::spawn(async move {
+                let mut place = 0;
+                while let Some(event) = stream.next().await {
+                    match event.unwrap() {
+                        LogEvent::Entry { entry, .. } => {
+                            assert_eq!(entry.seq, place + 1);
+                            place += 1;
+                        }
+                        LogEvent::Gap(gap) => {
+                            assert_eq!(gap.reason, GapReason::Truncated);
+                            assert_eq!(gap.lost, Some(gap.resumes_after.seq - place));
+                            place = gap.resumes_after.seq;
+                        }
+                        LogEvent::CaughtUp { .. } => {}
+                        LogEvent::Closed { head } => assert_eq!(head.seq, place),
+                        LogEvent::Deleted => panic!("nobody deleted it"),
+                    }
+                }
+                place
+            })
+        })
+        .collect();
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    for _ in 0..2_000 {
+        log.append(random.u64(1..4));
+        if random.u8(..) < 20 {
+            let head = log.log.lock().unwrap().head();
+            log.truncate(head.saturating_sub(random.u64(..5)).max(1));
+        }
+        tokio::task::yield_now().await;
+    }
+    log.change(|log| log.closed = true);
+    let head = log.log.lock().unwrap().head();
+    for reader in readers {
+        assert_eq!(reader.await.unwrap(), head);
+    }
+}
