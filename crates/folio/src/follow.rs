@@ -33,6 +33,10 @@ pub(crate) trait Source: Send + Sync + 'static {
     /// unreadable after their removal was published, not before. May hold entries beyond the head of a snapshot taken
     /// before, never such as a snapshot taken afterwards would not tell.
     async fn read_after(&self, after: Seq, budget: Budget) -> Result<Vec<Item>>;
+
+    /// What lies before `before` (exclusive), newest first: at least one item if there is any. As for the rest like
+    /// [`Source::read_after`].
+    async fn read_before(&self, before: Seq, budget: Budget) -> Result<Vec<Item>>;
 }
 
 /// How much one read may bring: it stops after the item that reaches either bound.
@@ -74,6 +78,15 @@ impl Snapshot {
     pub(crate) fn head(&self) -> Position {
         self.lineage.position(self.bounds.head)
     }
+
+    /// True where a seq means the same entry at both moments.
+    pub(crate) fn agrees(&self, other: &Self) -> bool {
+        self.life == other.life && same(&self.lineage, &other.lineage)
+    }
+}
+
+fn same(a: &Arc<Lineage>, b: &Arc<Lineage>) -> bool {
+    Arc::ptr_eq(a, b) || a == b
 }
 
 /// A piece of a log as read from storage.
@@ -157,8 +170,7 @@ impl View {
 
     /// True where a seq means the same entry in both views.
     fn agrees(&self, other: &Self) -> bool {
-        let same_lineage = Arc::ptr_eq(&self.lineage, &other.lineage) || self.lineage == other.lineage;
-        self.life == other.life && same_lineage
+        self.life == other.life && same(&self.lineage, &other.lineage)
     }
 }
 
@@ -310,5 +322,7 @@ impl Follower {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod script;
 #[cfg(test)]
 mod tests;

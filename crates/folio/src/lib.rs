@@ -25,6 +25,8 @@ pub mod lineage;
 pub mod log;
 pub mod name;
 #[allow(dead_code, reason = "the drivers that use it come next")]
+mod page;
+#[allow(dead_code, reason = "the drivers that use it come next")]
 mod request;
 
 pub use blob::{

@@ -1,132 +1,8 @@
-use std::sync::Mutex;
-
 use futures_util::FutureExt;
 use tokio::task::unconstrained;
 
+use super::script::{Script, entry};
 use super::*;
-use crate::error::Error;
-use crate::json::Json;
-use crate::log::Data;
-
-/// A log in memory whose reads can be made to race: each read first runs the next of `during_reads`, between the look
-/// at the log and the reading, and hides what it is told to hide.
-struct Script {
-    log: Mutex<Log>,
-    watch: watch::Sender<u64>,
-    during_reads: Mutex<VecDeque<Race>>,
-}
-
-type Race = Box<dyn FnOnce(&Script) + Send>;
-
-#[derive(Clone)]
-struct Log {
-    /// `None`: missing.
-    life: Option<u64>,
-    lineage: Lineage,
-    horizon: Seq,
-    items: Vec<Item>,
-    closed: bool,
-    broken: bool,
-    per_read: usize,
-}
-
-impl Log {
-    fn head(&self) -> Seq {
-        self.items.last().map_or(self.horizon, Item::last)
-    }
-}
-
-fn entry(seq: Seq) -> Item {
-    Item::Entry(Entry { seq, ts: 0, data: Data::Json(Json::trusted(&seq.to_string())) })
-}
-
-impl Script {
-    fn new(entries: Seq) -> Arc<Self> {
-        let lineage = Lineage::adopted().begin(100, 0);
-        let items = (1..=entries).map(entry).collect();
-        let log = Log { life: Some(1), lineage, horizon: 0, items, closed: false, broken: false, per_read: 1_000 };
-        Arc::new(Self { log: Mutex::new(log), watch: watch::Sender::new(0), during_reads: Mutex::default() })
-    }
-
-    fn missing() -> Arc<Self> {
-        let script = Self::new(0);
-        script.change(|log| log.life = None);
-        script
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Log)) {
-        change(&mut self.log.lock().unwrap());
-        self.watch.send_modify(|count| *count += 1);
-    }
-
-    fn append(&self, count: u64) {
-        self.change(|log| {
-            for _ in 0..count {
-                log.items.push(entry(log.head() + 1));
-            }
-        });
-    }
-
-    fn truncate(&self, up_to: Seq) {
-        self.change(|log| {
-            log.items.retain(|item| item.last() > up_to);
-            log.horizon = up_to;
-        });
-    }
-
-    /// Loses everything after `last` and goes on under a new epoch.
-    fn cut(&self, last: Seq, epoch: u64) {
-        self.change(|log| {
-            log.items.retain(|item| item.last() <= last);
-            log.lineage = log.lineage.begin(epoch, last);
-        });
-    }
-
-    fn replace(&self, life: Option<u64>, epoch: u64, entries: Seq) {
-        self.change(|log| {
-            *log = Log {
-                life,
-                lineage: Lineage::adopted().begin(epoch, 0),
-                horizon: 0,
-                items: (1..=entries).map(entry).collect(),
-                closed: false,
-                ..log.clone()
-            };
-        });
-    }
-
-    fn during_next_read(&self, race: impl FnOnce(&Self) + Send + 'static) {
-        self.during_reads.lock().unwrap().push_back(Box::new(race));
-    }
-}
-
-#[async_trait]
-impl Source for Script {
-    fn watch(&self) -> watch::Receiver<u64> {
-        self.watch.subscribe()
-    }
-
-    async fn snapshot(&self) -> Result<Presence> {
-        let log = self.log.lock().unwrap().clone();
-        if log.broken {
-            return Err(Error::Retry { what: "broken".into() });
-        }
-        let bounds = Bounds { horizon: log.horizon, head: log.head(), ended: false };
-        Ok(log.life.map_or(Presence::Missing, |life| {
-            Presence::Live(Snapshot { life, lineage: Arc::new(log.lineage), bounds, closed: log.closed })
-        }))
-    }
-
-    async fn read_after(&self, after: Seq, budget: Budget) -> Result<Vec<Item>> {
-        let race = self.during_reads.lock().unwrap().pop_front();
-        if let Some(race) = race {
-            race(self);
-        }
-        let log = self.log.lock().unwrap();
-        let limit = log.per_read.min(budget.entries);
-        Ok(log.items.iter().filter(|item| item.last() > after).take(limit).cloned().collect())
-    }
-}
 
 async fn from(source: &Arc<Script>, start: &str) -> LogStream {
     let start = if start == "now" { Start::Now } else { Start::After(start.parse().unwrap()) };
@@ -398,13 +274,13 @@ async fn every_entry_once_while_appends_and_compactions_run() {
     for _ in 0..2_000 {
         log.append(random.u64(1..4));
         if random.u8(..) < 20 {
-            let head = log.log.lock().unwrap().head();
+            let head = log.head();
             log.truncate(head.saturating_sub(random.u64(..5)).max(1));
         }
         tokio::task::yield_now().await;
     }
     log.change(|log| log.closed = true);
-    let head = log.log.lock().unwrap().head();
+    let head = log.head();
     for reader in readers {
         assert_eq!(reader.await.unwrap(), head);
     }

@@ -1,0 +1,149 @@
+//! A scripted log for tests of following and paging.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::{Budget, Item, Presence, Snapshot, Source};
+use crate::cursor::Seq;
+use crate::error::{Error, Result};
+use crate::json::Json;
+use crate::lineage::{Bounds, Lineage};
+use crate::log::{Data, Entry};
+
+/// A log in memory whose reads can be made to race: each read first runs the next of `during_reads`, between the look
+/// at the log and the reading, and hides what it is told to hide.
+pub(crate) struct Script {
+    log: Mutex<Log>,
+    watch: watch::Sender<u64>,
+    during_reads: Mutex<VecDeque<Race>>,
+}
+
+type Race = Box<dyn FnOnce(&Script) + Send>;
+
+#[derive(Clone)]
+pub(crate) struct Log {
+    /// `None`: missing.
+    pub(crate) life: Option<u64>,
+    pub(crate) lineage: Lineage,
+    pub(crate) horizon: Seq,
+    pub(crate) items: Vec<Item>,
+    pub(crate) closed: bool,
+    pub(crate) broken: bool,
+    pub(crate) per_read: usize,
+}
+
+impl Log {
+    fn head(&self) -> Seq {
+        self.items.last().map_or(self.horizon, Item::last)
+    }
+}
+
+pub(crate) fn entry(seq: Seq) -> Item {
+    Item::Entry(Entry { seq, ts: 0, data: Data::Json(Json::trusted(&seq.to_string())) })
+}
+
+impl Script {
+    pub(crate) fn new(entries: Seq) -> Arc<Self> {
+        let lineage = Lineage::adopted().begin(100, 0);
+        let items = (1..=entries).map(entry).collect();
+        let log = Log { life: Some(1), lineage, horizon: 0, items, closed: false, broken: false, per_read: 1_000 };
+        Arc::new(Self { log: Mutex::new(log), watch: watch::Sender::new(0), during_reads: Mutex::default() })
+    }
+
+    pub(crate) fn missing() -> Arc<Self> {
+        let script = Self::new(0);
+        script.change(|log| log.life = None);
+        script
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Log)) {
+        change(&mut self.log.lock().unwrap());
+        self.watch.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn append(&self, count: u64) {
+        self.change(|log| {
+            for _ in 0..count {
+                log.items.push(entry(log.head() + 1));
+            }
+        });
+    }
+
+    pub(crate) fn truncate(&self, up_to: Seq) {
+        self.change(|log| {
+            log.items.retain(|item| item.last() > up_to);
+            log.horizon = up_to;
+        });
+    }
+
+    /// Loses everything after `last` and goes on under a new epoch.
+    pub(crate) fn cut(&self, last: Seq, epoch: u64) {
+        self.change(|log| {
+            log.items.retain(|item| item.last() <= last);
+            log.lineage = log.lineage.begin(epoch, last);
+        });
+    }
+
+    pub(crate) fn replace(&self, life: Option<u64>, epoch: u64, entries: Seq) {
+        self.change(|log| {
+            *log = Log {
+                life,
+                lineage: Lineage::adopted().begin(epoch, 0),
+                horizon: 0,
+                items: (1..=entries).map(entry).collect(),
+                closed: false,
+                ..log.clone()
+            };
+        });
+    }
+
+    pub(crate) fn head(&self) -> Seq {
+        self.log.lock().unwrap().head()
+    }
+
+    fn race(&self) {
+        let race = self.during_reads.lock().unwrap().pop_front();
+        if let Some(race) = race {
+            race(self);
+        }
+    }
+
+    pub(crate) fn during_next_read(&self, race: impl FnOnce(&Self) + Send + 'static) {
+        self.during_reads.lock().unwrap().push_back(Box::new(race));
+    }
+}
+
+#[async_trait]
+impl Source for Script {
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.watch.subscribe()
+    }
+
+    async fn snapshot(&self) -> Result<Presence> {
+        let log = self.log.lock().unwrap().clone();
+        if log.broken {
+            return Err(Error::Retry { what: "broken".into() });
+        }
+        let bounds = Bounds { horizon: log.horizon, head: log.head(), ended: false };
+        Ok(log.life.map_or(Presence::Missing, |life| {
+            Presence::Live(Snapshot { life, lineage: Arc::new(log.lineage), bounds, closed: log.closed })
+        }))
+    }
+
+    async fn read_after(&self, after: Seq, budget: Budget) -> Result<Vec<Item>> {
+        self.race();
+        let log = self.log.lock().unwrap();
+        let limit = log.per_read.min(budget.entries);
+        Ok(log.items.iter().filter(|item| item.last() > after).take(limit).cloned().collect())
+    }
+
+    async fn read_before(&self, before: Seq, budget: Budget) -> Result<Vec<Item>> {
+        self.race();
+        let log = self.log.lock().unwrap();
+        let limit = log.per_read.min(budget.entries);
+        Ok(log.items.iter().rev().filter(|item| item.first() < before).take(limit).cloned().collect())
+    }
+}

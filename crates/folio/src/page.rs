@@ -1,0 +1,186 @@
+//! Reading a page of a log: one engine for every local driver.
+//!
+//! A page shows the log as of one moment. Like following, reading looks at the log before and after, and what the two
+//! looks don't agree on is read again.
+
+use crate::cursor::{Position, Seq};
+use crate::error::Result;
+use crate::follow::{Budget, Item, Presence, Snapshot, Source};
+use crate::limits::Limits;
+use crate::lineage::{Gap, GapReason};
+use crate::log::{Entry, Order, Page, ReadOptions};
+
+/// Reads a page; `None` where the log does not exist.
+///
+/// # Errors
+/// [`Error::Invalid`](crate::Error::Invalid) for a bad limit; what the source answers.
+pub(crate) async fn page(source: &dyn Source, options: &ReadOptions) -> Result<Option<Page>> {
+    Limits::check_page(options.limit)?;
+    let mut presence = source.snapshot().await?;
+    loop {
+        let Presence::Live(log) = presence else { return Ok(None) };
+        let plan = Plan::new(&log, options);
+        let budget =
+            Budget { entries: options.limit.min(usize::try_from(plan.width()).unwrap_or(usize::MAX)), bytes: options.max_bytes };
+        let items = match options.order {
+            _ if plan.width() == 0 => Vec::new(),
+            Order::Asc => source.read_after(plan.floor, budget).await?,
+            Order::Desc => source.read_before(plan.top + 1, budget).await?,
+        };
+        presence = source.snapshot().await?;
+        let Presence::Live(fresh) = &presence else { continue };
+        if !fresh.agrees(&log) {
+            continue;
+        }
+        let moved = fresh.bounds.horizon > log.bounds.horizon;
+        let page = match options.order {
+            Order::Asc => plan.ascending(items, moved),
+            Order::Desc => plan.descending(items, moved),
+        };
+        if let Some(page) = page {
+            return Ok(Some(page));
+        }
+    }
+}
+
+/// What a page may hold: the entries after `floor` up to and including `top`.
+struct Plan<'a> {
+    log: &'a Snapshot,
+    options: &'a ReadOptions,
+    floor: Seq,
+    top: Seq,
+    /// What `since` makes of the entries up to `floor`.
+    floor_gap: Option<Gap>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(log: &'a Snapshot, options: &'a ReadOptions) -> Self {
+        // Without `since` a reader asks for what there is, so nothing is missing below it.
+        let resolved = options.since.map(|since| log.lineage.resolve(since, log.bounds));
+        let floor = resolved.map_or(log.bounds.horizon, |resolved| resolved.after);
+        let before = options.before.map_or(Seq::MAX, |before| before.saturating_sub(1));
+        Self { log, options, floor, top: log.bounds.head.min(before), floor_gap: resolved.and_then(|resolved| resolved.gap) }
+    }
+
+    fn width(&self) -> u64 {
+        self.top.saturating_sub(self.floor)
+    }
+
+    /// `None`: entries went by compaction while they were read.
+    fn ascending(&self, items: Vec<Item>, moved: bool) -> Option<Page> {
+        let mut entries = Vec::with_capacity(items.len());
+        let mut gap = self.floor_gap;
+        let mut place = self.floor;
+        for item in fill(items, self.floor, self.top, Order::Asc, moved)? {
+            match item {
+                Item::Entry(entry) => {
+                    place = entry.seq;
+                    entries.push(entry);
+                }
+                Item::Hole { first, last } if entries.is_empty() && gap.is_none() => {
+                    gap = Some(self.corrupt(first, last));
+                    place = last;
+                }
+                Item::Hole { .. } => break,
+            }
+        }
+        Some(self.page(entries, gap, Some(self.log.lineage.position(place)), None))
+    }
+
+    /// `None`: entries went by compaction while they were read.
+    fn descending(&self, items: Vec<Item>, moved: bool) -> Option<Page> {
+        let mut entries = Vec::with_capacity(items.len());
+        let mut gap = None;
+        let mut lowest = self.top.max(self.floor) + 1;
+        for item in fill(items, self.floor, self.top, Order::Desc, moved)? {
+            match item {
+                Item::Entry(entry) => {
+                    lowest = entry.seq;
+                    entries.push(entry);
+                }
+                Item::Hole { first, last } if entries.is_empty() && gap.is_none() => {
+                    gap = Some(self.corrupt(first, last));
+                    lowest = first;
+                }
+                Item::Hole { .. } => break,
+            }
+        }
+        let at_floor = lowest <= self.floor + 1;
+        let mut next_before = (!at_floor).then_some(lowest);
+        if at_floor && self.floor_gap.is_some() {
+            // The hole below the floor comes after every entry in this order, so it may need a page of its own.
+            if entries.is_empty() && gap.is_none() {
+                gap = self.floor_gap;
+            } else {
+                next_before = Some(self.floor + 1);
+            }
+        }
+        Some(self.page(entries, gap, None, next_before))
+    }
+
+    /// A hole is described the same way in both orders: from the position before it to the last seq in it.
+    fn corrupt(&self, first: Seq, last: Seq) -> Gap {
+        let place = first - 1;
+        let asked = self.options.since.filter(|_| place == self.floor && self.floor_gap.is_none());
+        Gap {
+            reason: GapReason::Corrupt,
+            requested: asked.unwrap_or_else(|| self.log.lineage.position(place).into()),
+            lost: Some(last - place),
+            resumes_after: self.log.lineage.position(last),
+        }
+    }
+
+    fn page(&self, entries: Vec<Entry>, gap: Option<Gap>, next: Option<Position>, next_before: Option<Seq>) -> Page {
+        Page {
+            entries,
+            gap,
+            first: self.log.bounds.horizon + 1,
+            head: self.log.head(),
+            lineage: self.log.lineage.pieces(self.log.bounds.head),
+            next,
+            next_before,
+        }
+    }
+}
+
+/// Cuts `items` to the seqs after `floor` up to `top`, and makes holes of what is missing between them or at their
+/// beginning. `None` where it may be missing because the horizon moved.
+fn fill(items: Vec<Item>, floor: Seq, top: Seq, order: Order, moved: bool) -> Option<Vec<Item>> {
+    let mut filled = Vec::with_capacity(items.len());
+    // What is left to be told of: after `low`, up to and including `high`.
+    let (mut low, mut high) = (floor, top);
+    for item in items {
+        let (first, last) = (item.first().max(low + 1), item.last().min(high));
+        if first > last {
+            continue;
+        }
+        let missing = match order {
+            Order::Asc => (low + 1, first - 1),
+            Order::Desc => (last + 1, high),
+        };
+        if missing.0 <= missing.1 {
+            if moved {
+                return None;
+            }
+            filled.push(Item::Hole { first: missing.0, last: missing.1 });
+        }
+        match order {
+            Order::Asc => low = last,
+            Order::Desc => high = first - 1,
+        }
+        filled.push(match item {
+            Item::Entry(entry) => Item::Entry(entry),
+            Item::Hole { .. } => Item::Hole { first, last },
+        });
+    }
+    if filled.is_empty() && low < high {
+        if moved {
+            return None;
+        }
+        filled.push(Item::Hole { first: low + 1, last: high });
+    }
+    Some(filled)
+}
+
+#[cfg(test)]
+mod tests;
