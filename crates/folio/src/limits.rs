@@ -43,13 +43,16 @@ impl Limits {
         check("a document", bytes, self.body)
     }
 
-    /// Checks an idempotency key.
+    /// Checks an idempotency key: visible ASCII only, because it has to come through an HTTP header unchanged.
     ///
     /// # Errors
     /// [`Error::Invalid`].
     pub fn check_key(key: &str) -> Result<()> {
         if key.is_empty() || key.len() > MAX_KEY {
             return Err(Error::invalid(format!("an idempotency key has 1 to {MAX_KEY} bytes, this one has {}", key.len())));
+        }
+        if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Error::invalid("an idempotency key has only visible ASCII characters, without spaces"));
         }
         Ok(())
     }

@@ -61,7 +61,8 @@ pub struct AppendOptions {
     /// Append only if this is the head. A cursor with an epoch also needs that epoch to be the head's.
     pub expected_head: Option<Cursor>,
     /// Makes a retry safe: the same key with the same entries gets the first answer again, also after a restart and
-    /// a compaction, for at least the last 10,000 keyed appends of the log. 1 to 256 bytes.
+    /// a compaction, for at least the last 10,000 keyed appends of the log. 1 to 256 visible ASCII characters, without
+    /// spaces.
     pub idempotency_key: Option<String>,
     /// End the log with this append, in the same unit.
     pub close: bool,
