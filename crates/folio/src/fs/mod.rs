@@ -2,4 +2,19 @@
 
 #![allow(dead_code, unused_imports, reason = "the rooms that use these operations land one after the other")]
 
+mod epochs;
+mod failure;
+mod flush;
+mod fold;
+mod gates;
+mod lock;
+mod options;
+pub(crate) mod quarantine;
+mod root;
+mod select;
+pub(crate) mod store;
+pub(crate) mod temp;
+mod tree;
 pub(crate) mod vfs;
+
+pub use options::FsOptions;

@@ -58,6 +58,21 @@ impl Dir {
         Ok(Self { fd: Arc::new(fd), path: path.into() })
     }
 
+    /// Opens a folder by its absolute path in the system, or makes it with those on its way, durably.
+    pub(crate) fn make_root(path: &Path) -> VfsResult<Self> {
+        match (Self::open_root(path), path.parent()) {
+            (Err(error), Some(parent)) if error.is(&[Errno::NOENT]) => {
+                let parent = Self::make_root(parent)?;
+                match rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(0o777)) {
+                    Ok(()) | Err(Errno::EXIST) => parent.sync()?,
+                    Err(errno) => return Err(VfsError::os("make", path, errno)),
+                }
+                Self::open_root(path)
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
     /// The path it was opened under, for people.
     pub(crate) fn path(&self) -> &Path {
         &self.path

@@ -34,11 +34,11 @@ pub(crate) enum Reason {
 }
 
 impl VfsError {
-    pub(super) fn new(doing: &'static str, path: &Path, reason: Reason) -> Self {
+    pub(crate) fn new(doing: &'static str, path: &Path, reason: Reason) -> Self {
         Self { doing, path: path.to_owned(), reason }
     }
 
-    pub(super) fn os(doing: &'static str, path: &Path, errno: Errno) -> Self {
+    pub(crate) fn os(doing: &'static str, path: &Path, errno: Errno) -> Self {
         Self::new(doing, path, Reason::Os(errno))
     }
 

@@ -1,0 +1,83 @@
+//! Whole folders: removing them.
+
+use std::ffi::OsStr;
+
+use super::temp::fresh_name;
+use super::vfs::{Dir, Kind, VfsResult};
+
+/// Folders nested deeper than this are moved up first, so that neither the stack nor open files grow with the depth.
+const DEEP: usize = 32;
+
+/// Removes what stands at `name` in `.folio/tmp`, with everything in it. Links are removed, never followed.
+pub(crate) fn remove(tmp: &Dir, name: &OsStr) -> VfsResult<()> {
+    let mut left = vec![name.to_owned()];
+    while let Some(name) = left.pop() {
+        match tmp.stat(&name)? {
+            None => {}
+            Some(meta) if meta.kind == Kind::Dir => {
+                let Some(folder) = tmp.dir(&name)? else { continue };
+                empty(&folder, tmp, 0, &mut |moved| left.push(moved.into()))?;
+                tmp.rmdir(&name)?;
+            }
+            Some(_) => drop(tmp.unlink(&name)?),
+        }
+    }
+    Ok(())
+}
+
+/// Removes everything in `.folio/tmp`.
+pub(crate) fn clear(tmp: &Dir) -> VfsResult<()> {
+    for entry in tmp.list()? {
+        remove(tmp, &entry?.name)?;
+    }
+    Ok(())
+}
+
+fn empty(folder: &Dir, tmp: &Dir, depth: usize, later: &mut impl FnMut(String)) -> VfsResult<()> {
+    for entry in folder.list()? {
+        let entry = entry?;
+        if entry.kind != Kind::Dir {
+            folder.unlink(&entry.name)?;
+        } else if depth == DEEP {
+            let moved = fresh_name()?;
+            folder.rename(&entry.name, tmp, &moved)?;
+            later(moved);
+        } else if let Some(below) = folder.dir(&entry.name)? {
+            empty(&below, tmp, depth + 1, later)?;
+            folder.rmdir(&entry.name)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deep_and_wide_trees_go_and_links_are_not_followed() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = Dir::open_root(temp.path()).unwrap();
+        let tmp = root.make_dirs("tmp").unwrap().0;
+        std::fs::write(temp.path().join("outside"), "x").unwrap();
+        let mut deep = tmp.make_dirs("tree").unwrap().0;
+        for level in 0..3_000 {
+            if level % 100 == 0 {
+                std::fs::write(temp.path().join("f"), "x").unwrap();
+                root.rename("f", &deep, "f").unwrap();
+            }
+            deep = deep.make_dirs("d").unwrap().0;
+        }
+        drop(deep);
+        let wide = tmp.make_dirs("tree/wide").unwrap().0;
+        for n in 0..500 {
+            std::fs::write(temp.path().join(format!("tmp/tree/wide/{n}")), "x").unwrap();
+        }
+        std::os::unix::fs::symlink(temp.path(), temp.path().join("tmp/tree/wide/link")).unwrap();
+        drop(wide);
+        std::fs::write(temp.path().join("tmp/file"), "x").unwrap();
+        clear(&tmp).unwrap();
+        assert_eq!(tmp.list().unwrap().count(), 0);
+        assert!(temp.path().join("outside").exists());
+    }
+}
