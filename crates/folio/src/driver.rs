@@ -93,14 +93,15 @@ pub trait Driver: Send + Sync {
     /// True where the project exists.
     async fn has_project(&self, id: &ProjectId) -> Result<bool>;
 
-    /// Deletes a project with everything in it; `false` where there was none. Streams on its logs say `Deleted`.
+    /// Deletes a project with everything in it; `false` where there was none. Streams on its logs say `Deleted`, streams
+    /// of its changes end.
     async fn delete_project(&self, id: &ProjectId) -> Result<bool>;
 
     /// Lists projects after `after` (exclusive), at most `limit` (1 to 10,000).
     async fn list_projects(&self, after: Option<&ProjectId>, limit: usize) -> Result<ProjectList>;
 
-    /// Copies a project: logs and documents as of one moment, each file whole. The source is not touched; the copy's
-    /// logs have their own epoch.
+    /// Copies a project: logs and documents as of one moment, each file whole. The source is not touched. The copy's
+    /// logs have their own epoch and know no keys; closed ones stay closed, and none is a fork of another.
     ///
     /// # Errors
     /// [`NoProject`](crate::Error::NoProject) for the source, [`Exists`](crate::Error::Exists) for the target.

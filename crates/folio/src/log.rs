@@ -107,7 +107,8 @@ pub enum Order {
 /// What to read. `since` and `before` are exclusive and applied first, then the order, then the limits.
 #[derive(Clone, Debug)]
 pub struct ReadOptions {
-    /// Only entries after this cursor. Judged by the lineage, so a stale one is told as a gap. `None`: from the start.
+    /// Only entries after this cursor. Judged by the lineage, so a stale one is told as a gap. `None`: from the oldest
+    /// entry there is, without a gap.
     pub since: Option<Cursor>,
     /// Only entries before this seq.
     pub before: Option<Seq>,
@@ -135,7 +136,9 @@ impl Default for ReadOptions {
 pub struct Page {
     /// In the order asked for. A page ends before a hole.
     pub entries: Vec<Entry>,
-    /// Stands before the first entry in page order: what is missing there.
+    /// Stands before the first entry in page order: what is missing there. One of damage reaches in both orders from
+    /// `requested` to `resumes_after`. One of `since` stands below all entries, so descending it comes last: on a page
+    /// without entries.
     pub gap: Option<Gap>,
     /// The oldest seq there is; head + 1 when there is none.
     pub first: Seq,
@@ -194,7 +197,7 @@ pub enum Start {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LogEvent {
     /// The subscription is live: the first event from [`Start::Now`]; else told once, when delivery reaches the head
-    /// as it was when the subscription began.
+    /// as it was when the subscription began (or the head there is, where that one was lost).
     CaughtUp {
         /// The position reached.
         head: Position,
@@ -255,7 +258,8 @@ pub trait AppendLog: Send + Sync {
     /// Follows the log: every entry after the start once and in order, whatever runs at the same time (appends,
     /// compaction, rotation, slow reading), or an explicit [`LogEvent::Gap`] where it can't.
     ///
-    /// A named log that does not exist (yet, or any more) is waited for.
+    /// A named log that does not exist (yet, or any more) is waited for. Until it does it counts as empty, so a cursor
+    /// into it is told as a gap at once.
     ///
     /// # Errors
     /// Only [`NoProject`](crate::Error::NoProject) and failures to read; a cursor that can't be met is a gap.
@@ -274,7 +278,8 @@ pub trait AppendLog: Send + Sync {
     /// Makes the named log `target` in the same project, with the entries up to and including `at`.
     ///
     /// The source is not touched. The fork has its own epoch and this lineage cut at `at`, is open, and knows no keys.
-    /// While it lives, a deleted source answers [`Gone`](crate::Error::Gone).
+    /// While it lives, a deleted source answers [`Gone`](crate::Error::Gone) to every call but `subscribe` (which waits)
+    /// and `delete`, and [`Exists`](crate::Error::Exists) as the target of a fork.
     ///
     /// # Errors
     /// [`Invalid`](crate::Error::Invalid) unless horizon ≤ `at` ≤ head; [`Exists`](crate::Error::Exists) where the
