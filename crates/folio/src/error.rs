@@ -5,8 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cursor::Position;
+use crate::cursor::{Position, Seq};
 use crate::etag::Etag;
+use crate::name::{FilePath, LogName, ProjectId};
 
 /// The result of everything here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -229,6 +230,56 @@ impl Error {
     /// An argument that cannot be meant.
     pub fn invalid(what: impl Into<String>) -> Self {
         Self::Invalid { what: what.into() }
+    }
+
+    /// For a driver: the project does not exist.
+    pub(crate) fn no_project(id: &ProjectId) -> Self {
+        Self::NoProject { id: id.to_string() }
+    }
+
+    /// For a driver: the named log does not exist.
+    pub(crate) fn no_log(project: &ProjectId, name: &LogName) -> Self {
+        Self::NoLog { project: project.to_string(), name: name.to_string() }
+    }
+
+    /// For a driver: the log was deleted and has living forks.
+    pub(crate) fn gone(project: &ProjectId, name: &LogName) -> Self {
+        Self::Gone { project: project.to_string(), name: name.to_string() }
+    }
+
+    /// For a driver: the target of a copy stands there already.
+    pub(crate) fn project_exists(id: &ProjectId) -> Self {
+        Self::Exists { what: format!("the project {id:?}") }
+    }
+
+    /// For a driver: the target of a fork stands there already, or was deleted and has living forks.
+    pub(crate) fn log_exists(name: &LogName) -> Self {
+        Self::Exists { what: format!("the log {name:?}") }
+    }
+
+    /// For a driver: nothing can be appended any more.
+    pub(crate) fn closed(name: &LogName, head: Position) -> Self {
+        Self::Closed { log: name.to_string(), head }
+    }
+
+    /// For a driver: a fork at a place that the log does not have.
+    pub(crate) fn no_fork_at(at: Seq, horizon: Seq, head: Seq) -> Self {
+        Self::invalid(format!("a log can be forked at {horizon} to {head}, not at {at}"))
+    }
+
+    /// For a driver: the history goes only with its project.
+    pub(crate) fn history_stays() -> Self {
+        Self::invalid("the history cannot be deleted: it goes with its project")
+    }
+
+    /// For a driver: a folder stands at the path of a file.
+    pub(crate) fn folder_at(path: &FilePath) -> Self {
+        Self::PathConflict { path: path.to_string(), why: "a folder stands there".into() }
+    }
+
+    /// For a driver: one of the folders of a path is a file.
+    pub(crate) fn no_folder_at(path: &FilePath, folder: &str) -> Self {
+        Self::PathConflict { path: path.to_string(), why: format!("{folder:?} is no folder").into() }
     }
 
     /// The stable word for this error: the same in the library, over HTTP and on the command line.

@@ -13,20 +13,17 @@ pub mod driver;
 pub mod error;
 pub mod etag;
 pub mod ext;
-#[allow(dead_code, reason = "the drivers that use it come next")]
 mod follow;
 #[cfg(target_os = "linux")]
 pub mod fs;
-#[allow(dead_code, reason = "the drivers that use it come next")]
 mod hub;
 pub mod json;
 pub mod limits;
 pub mod lineage;
 pub mod log;
+pub mod memory;
 pub mod name;
-#[allow(dead_code, reason = "the drivers that use it come next")]
 mod page;
-#[allow(dead_code, reason = "the drivers that use it come next")]
 mod request;
 
 pub use blob::{
