@@ -104,7 +104,7 @@ async fn limits_are_those_of_the_options() {
     assert!(matches!(append(&["1234", "56"]).await, Ok(AppendOutcome::Appended(_))));
     let (docs, key) = (project.docs(), DocKey::new("k").unwrap());
     assert!(matches!(docs.put_value(&key, "12345", WriteCondition::None).await, Err(Error::TooLarge { .. })));
-    docs.put_value(&key, &[1, 2], WriteCondition::None).await.unwrap();
+    let _ = docs.put_value(&key, &[1, 2], WriteCondition::None).await.unwrap();
     let before = docs.get(&key).await.unwrap();
     let patch = Json::parse(b"{\"a\":1}").unwrap();
     assert!(matches!(docs.patch(&key, patch, WriteCondition::None).await, Err(Error::TooLarge { .. })));
@@ -144,7 +144,7 @@ async fn collections_come_and_go() {
     let (driver, _) = at_1000().await;
     let collection = driver.collection(&CollectionName::new("c").unwrap());
     let key = DocKey::new("k").unwrap();
-    collection.delete(&key, WriteCondition::None).await.unwrap();
+    let _ = collection.delete(&key, WriteCondition::None).await.unwrap();
     let _ = collection.put_value(&key, &1, WriteCondition::Exists).await.unwrap();
     assert!(driver.store.lock().outside.is_empty());
     let mut changes: ChangeStream = collection.subscribe().await.unwrap();
