@@ -30,8 +30,8 @@ pub(crate) trait Source: Send + Sync + 'static {
     /// What lies after `after` (exclusive), in order: at least one item if the head is beyond `after`.
     ///
     /// May begin later if compaction runs, but only once a snapshot would tell the new horizon: entries may become
-    /// unreadable after their removal was published, not before. May hold entries beyond the head of a snapshot taken
-    /// before, never such as a snapshot taken afterwards would not tell.
+    /// unreadable after their removal was published, not before. Items at or before `after`, or beyond the head of the
+    /// next snapshot, are passed over.
     async fn read_after(&self, after: Seq, budget: Budget) -> Result<Vec<Item>>;
 
     /// What lies before `before` (exclusive), newest first: at least one item if there is any. As for the rest like

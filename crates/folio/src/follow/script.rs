@@ -13,12 +13,22 @@ use crate::json::Json;
 use crate::lineage::{Bounds, Lineage};
 use crate::log::{Data, Entry};
 
-/// A log in memory whose reads can be made to race: each read first runs the next of `during_reads`, between the look
-/// at the log and the reading, and hides what it is told to hide.
+/// A log in memory that can be made to change at the very moments that matter to its readers.
 pub(crate) struct Script {
     log: Mutex<Log>,
     watch: watch::Sender<u64>,
-    during_reads: Mutex<VecDeque<Race>>,
+    races: Mutex<VecDeque<(Moment, Race)>>,
+}
+
+/// When something happens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// After the log was looked at, before the look is answered.
+    Look,
+    /// Before entries are read.
+    BeforeRead,
+    /// After entries were read, before they are handed over.
+    AfterRead,
 }
 
 type Race = Box<dyn FnOnce(&Script) + Send>;
@@ -32,12 +42,17 @@ pub(crate) struct Log {
     pub(crate) items: Vec<Item>,
     pub(crate) closed: bool,
     pub(crate) broken: bool,
+    /// Items of a read at most.
     pub(crate) per_read: usize,
+    /// Entries at the end that are written but not published.
+    pub(crate) unpublished: u64,
+    /// Reads begin with the first entry, whatever was asked for.
+    pub(crate) early: bool,
 }
 
 impl Log {
     fn head(&self) -> Seq {
-        self.items.last().map_or(self.horizon, Item::last)
+        self.items.last().map_or(self.horizon, Item::last) - self.unpublished
     }
 }
 
@@ -49,8 +64,18 @@ impl Script {
     pub(crate) fn new(entries: Seq) -> Arc<Self> {
         let lineage = Lineage::adopted().begin(100, 0);
         let items = (1..=entries).map(entry).collect();
-        let log = Log { life: Some(1), lineage, horizon: 0, items, closed: false, broken: false, per_read: 1_000 };
-        Arc::new(Self { log: Mutex::new(log), watch: watch::Sender::new(0), during_reads: Mutex::default() })
+        let log = Log {
+            life: Some(1),
+            lineage,
+            horizon: 0,
+            items,
+            closed: false,
+            broken: false,
+            per_read: 1_000,
+            unpublished: 0,
+            early: false,
+        };
+        Arc::new(Self { log: Mutex::new(log), watch: watch::Sender::new(0), races: Mutex::default() })
     }
 
     pub(crate) fn missing() -> Arc<Self> {
@@ -104,15 +129,20 @@ impl Script {
         self.log.lock().unwrap().head()
     }
 
-    fn race(&self) {
-        let race = self.during_reads.lock().unwrap().pop_front();
-        if let Some(race) = race {
-            race(self);
-        }
+    /// The next time that `moment` comes, `race` happens, once; several in the order in which they were asked for.
+    pub(crate) fn once(&self, moment: Moment, race: impl FnOnce(&Self) + Send + 'static) {
+        self.races.lock().unwrap().push_back((moment, Box::new(race)));
     }
 
-    pub(crate) fn during_next_read(&self, race: impl FnOnce(&Self) + Send + 'static) {
-        self.during_reads.lock().unwrap().push_back(Box::new(race));
+    fn race(&self, moment: Moment) {
+        let race = {
+            let mut races = self.races.lock().unwrap();
+            let next = races.iter().position(|(when, _)| *when == moment);
+            next.and_then(|next| races.remove(next))
+        };
+        if let Some((_, race)) = race {
+            race(self);
+        }
     }
 }
 
@@ -124,6 +154,7 @@ impl Source for Script {
 
     async fn snapshot(&self) -> Result<Presence> {
         let log = self.log.lock().unwrap().clone();
+        self.race(Moment::Look);
         if log.broken {
             return Err(Error::Retry { what: "broken".into() });
         }
@@ -134,16 +165,22 @@ impl Source for Script {
     }
 
     async fn read_after(&self, after: Seq, budget: Budget) -> Result<Vec<Item>> {
-        self.race();
-        let log = self.log.lock().unwrap();
+        self.race(Moment::BeforeRead);
+        let log = self.log.lock().unwrap().clone();
         let limit = log.per_read.min(budget.entries);
-        Ok(log.items.iter().filter(|item| item.last() > after).take(limit).cloned().collect())
+        let wanted = log.items.into_iter().filter(|item| log.early || item.last() > after);
+        let items = wanted.take(limit).collect();
+        self.race(Moment::AfterRead);
+        Ok(items)
     }
 
     async fn read_before(&self, before: Seq, budget: Budget) -> Result<Vec<Item>> {
-        self.race();
-        let log = self.log.lock().unwrap();
+        self.race(Moment::BeforeRead);
+        let log = self.log.lock().unwrap().clone();
         let limit = log.per_read.min(budget.entries);
-        Ok(log.items.iter().rev().filter(|item| item.first() < before).take(limit).cloned().collect())
+        let wanted = log.items.into_iter().rev().filter(|item| log.early || item.first() < before);
+        let items = wanted.take(limit).collect();
+        self.race(Moment::AfterRead);
+        Ok(items)
     }
 }

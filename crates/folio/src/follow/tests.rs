@@ -1,6 +1,7 @@
 use futures_util::FutureExt;
 use tokio::task::unconstrained;
 
+use super::script::Moment::{AfterRead, BeforeRead, Look};
 use super::script::{Script, entry};
 use super::*;
 
@@ -94,12 +95,12 @@ async fn a_live_reader_is_told_of_what_it_missed() {
 async fn truncation_between_the_look_and_the_read() {
     let log = Script::new(9);
     let mut stream = from(&log, "2").await;
-    log.during_next_read(|log| log.truncate(5));
+    log.once(BeforeRead, |log| log.truncate(5));
     assert_eq!(told(&mut stream), "truncated(3):2..100-5 100-6 100-7 100-8 100-9 =100-9");
 
     // of everything
     let mut stream = from(&log, "100-7").await;
-    log.during_next_read(|log| log.truncate(9));
+    log.once(BeforeRead, |log| log.truncate(9));
     assert_eq!(told(&mut stream), "truncated(2):100-7..100-9 =100-9");
 }
 
@@ -107,7 +108,7 @@ async fn truncation_between_the_look_and_the_read() {
 async fn a_new_piece_between_the_look_and_the_read_keeps_the_epochs_right() {
     let log = Script::new(9);
     let mut stream = from(&log, "100-2").await;
-    log.during_next_read(|log| {
+    log.once(BeforeRead, |log| {
         log.cut(4, 200);
         log.append(2);
     });
@@ -124,7 +125,7 @@ async fn a_cut_below_the_head_of_the_start_does_not_hide_that_the_reader_is_live
 
     let log = Script::new(9);
     let mut stream = from(&log, "100-2").await;
-    log.during_next_read(|log| log.cut(4, 200));
+    log.once(BeforeRead, |log| log.cut(4, 200));
     assert_eq!(told(&mut stream), "100-3 100-4 =100-4");
 }
 
@@ -132,8 +133,61 @@ async fn a_cut_below_the_head_of_the_start_does_not_hide_that_the_reader_is_live
 async fn another_life_between_the_look_and_the_read() {
     let log = Script::new(9);
     let mut stream = from(&log, "100-7").await;
-    log.during_next_read(|log| log.replace(Some(2), 300, 2));
+    log.once(BeforeRead, |log| log.replace(Some(2), 300, 2));
     assert_eq!(told(&mut stream), "deleted =0-0 300-1 300-2");
+}
+
+#[tokio::test]
+async fn what_was_read_before_the_log_changed_its_life_or_lineage_is_read_again() {
+    let log = Script::new(9);
+    let mut stream = from(&log, "100-2").await;
+    log.once(AfterRead, |log| {
+        log.cut(4, 200);
+        log.append(3);
+    });
+    assert_eq!(told(&mut stream), "100-3 100-4 200-5 200-6 200-7 =200-7");
+
+    let mut stream = from(&log, "200-6").await;
+    log.once(AfterRead, |log| log.replace(Some(2), 300, 8));
+    let told = told(&mut stream);
+    assert!(told.starts_with("deleted =0-0 300-1 300-2") && told.ends_with("300-8"), "{told}");
+}
+
+#[tokio::test]
+async fn another_life_that_is_longer_is_not_mistaken_for_the_rest_of_this_one() {
+    let log = Script::new(9);
+    let mut stream = from(&log, "100-7").await;
+    log.once(BeforeRead, |log| log.replace(Some(2), 300, 9));
+    assert!(told(&mut stream).starts_with("deleted =0-0 300-1 "));
+}
+
+/// A change after the look must wake the reader, though the look was not answered yet when it came.
+#[tokio::test]
+async fn a_change_during_the_look_is_not_slept_through() {
+    let log = Script::new(2);
+    log.once(Look, |log| log.append(1));
+    let mut stream = from(&log, "now").await;
+    assert_eq!(told(&mut stream), "=100-2 100-3");
+    log.once(Look, |log| log.append(1));
+    log.change(|_| {});
+    assert_eq!(told(&mut stream), "100-4");
+}
+
+#[tokio::test]
+async fn what_is_not_published_is_not_delivered() {
+    let log = Script::new(9);
+    log.change(|log| log.unpublished = 4);
+    let mut stream = from(&log, "3").await;
+    assert_eq!(told(&mut stream), "100-4 100-5 =100-5");
+    log.change(|log| log.unpublished = 0);
+    assert_eq!(told(&mut stream), "100-6 100-7 100-8 100-9");
+}
+
+#[tokio::test]
+async fn items_from_before_the_place_are_passed_over() {
+    let log = Script::new(9);
+    log.change(|log| log.early = true);
+    assert_eq!(told(&mut from(&log, "7").await), "100-8 100-9 =100-9");
 }
 
 #[tokio::test]
@@ -212,7 +266,7 @@ async fn what_a_log_claims_and_storage_does_not_give_is_damage_too() {
 async fn entries_published_after_the_look_wait_for_the_next() {
     let log = Script::new(2);
     let mut stream = from(&log, "0").await;
-    log.during_next_read(|log| log.append(2));
+    log.once(BeforeRead, |log| log.append(2));
     assert_eq!(told(&mut stream), "100-1 100-2 =100-2 100-3 100-4");
 }
 

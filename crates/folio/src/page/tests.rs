@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::cursor::Cursor;
 use crate::error::Error;
+use crate::follow::script::Moment::{AfterRead, BeforeRead};
 use crate::follow::script::{Script, entry};
 
 /// A page in short: entries, gap, where it goes on.
@@ -120,26 +121,49 @@ async fn what_a_log_claims_and_storage_does_not_give_is_damage_too() {
 #[tokio::test]
 async fn compaction_between_the_look_and_the_read() {
     let log = Script::new(9);
-    log.during_next_read(|log| log.truncate(5));
+    log.once(BeforeRead, |log| log.truncate(5));
     assert_eq!(read(&log, asc("2", 2)).await, "truncated(3):2..100-5 6 7 >100-7");
-    log.during_next_read(|log| log.truncate(7));
+    log.once(BeforeRead, |log| log.truncate(7));
     assert_eq!(read(&log, desc("", Some(8), 100)).await, "");
-    log.during_next_read(|log| log.truncate(9));
+    log.once(BeforeRead, |log| log.truncate(9));
     assert_eq!(read(&log, asc("7", 100)).await, "truncated(2):7..100-9 >100-9");
 }
 
 #[tokio::test]
 async fn another_life_between_the_look_and_the_read() {
     let log = Script::new(9);
-    log.during_next_read(|log| log.replace(Some(2), 300, 2));
+    log.once(BeforeRead, |log| log.replace(Some(2), 300, 2));
     assert_eq!(read(&log, asc("100-1", 9)).await, "epoch:100-1..0-0 1 2 >300-2");
-    log.during_next_read(|log| {
+    log.once(BeforeRead, |log| {
         log.cut(1, 400);
         log.append(3);
     });
     assert_eq!(read(&log, asc("300-1", 9)).await, "2 3 4 >400-4");
-    log.during_next_read(|log| log.replace(None, 300, 0));
+    log.once(BeforeRead, |log| log.replace(None, 300, 0));
     assert_eq!(page(&*log, &asc("", 9)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_was_read_before_the_log_changed_its_lineage_is_read_again() {
+    let log = Script::new(9);
+    let change = |log: &Script| {
+        log.cut(4, 200);
+        log.append(1);
+    };
+    log.once(AfterRead, change);
+    assert_eq!(read(&log, asc("3", 100)).await, "4 5 >200-5");
+    let log = Script::new(9);
+    log.once(AfterRead, change);
+    assert_eq!(read(&log, desc("", None, 100)).await, "5 4 3 2 1");
+}
+
+#[tokio::test]
+async fn only_what_is_published_and_asked_for() {
+    let log = Script::new(9);
+    log.change(|log| log.unpublished = 4);
+    assert_eq!(read(&log, asc("3", 100)).await, "4 5 >100-5");
+    assert_eq!(read(&log, ReadOptions { before: Some(4), ..asc("1", 100) }).await, "2 3 >100-3");
+    assert_eq!(read(&log, desc("3", Some(7), 100)).await, "5 4");
 }
 
 #[tokio::test]
