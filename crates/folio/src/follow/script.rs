@@ -51,6 +51,16 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    fn presence(&self) -> Result<Presence> {
+        if self.broken {
+            return Err(Error::Retry { what: "broken".into() });
+        }
+        let bounds = Bounds { horizon: self.horizon, head: self.head(), ended: false };
+        Ok(self.life.map_or(Presence::Missing, |life| {
+            Presence::Live(Snapshot { life, lineage: Arc::new(self.lineage.clone()), bounds, closed: self.closed })
+        }))
+    }
+
     fn head(&self) -> Seq {
         self.items.last().map_or(self.horizon, Item::last) - self.unpublished
     }
@@ -153,33 +163,29 @@ impl Source for Script {
     }
 
     async fn snapshot(&self) -> Result<Presence> {
-        let log = self.log.lock().unwrap().clone();
+        let presence = self.log.lock().unwrap().presence();
         self.race(Moment::Look);
-        if log.broken {
-            return Err(Error::Retry { what: "broken".into() });
-        }
-        let bounds = Bounds { horizon: log.horizon, head: log.head(), ended: false };
-        Ok(log.life.map_or(Presence::Missing, |life| {
-            Presence::Live(Snapshot { life, lineage: Arc::new(log.lineage), bounds, closed: log.closed })
-        }))
+        presence
     }
 
     async fn read_after(&self, after: Seq, budget: Budget) -> Result<Vec<Item>> {
         self.race(Moment::BeforeRead);
-        let log = self.log.lock().unwrap().clone();
-        let limit = log.per_read.min(budget.entries);
-        let wanted = log.items.into_iter().filter(|item| log.early || item.last() > after);
-        let items = wanted.take(limit).collect();
+        let items = {
+            let log = self.log.lock().unwrap();
+            let wanted = log.items.iter().filter(|item| log.early || item.last() > after);
+            wanted.take(log.per_read.min(budget.entries)).cloned().collect()
+        };
         self.race(Moment::AfterRead);
         Ok(items)
     }
 
     async fn read_before(&self, before: Seq, budget: Budget) -> Result<Vec<Item>> {
         self.race(Moment::BeforeRead);
-        let log = self.log.lock().unwrap().clone();
-        let limit = log.per_read.min(budget.entries);
-        let wanted = log.items.into_iter().rev().filter(|item| log.early || item.first() < before);
-        let items = wanted.take(limit).collect();
+        let items = {
+            let log = self.log.lock().unwrap();
+            let wanted = log.items.iter().rev().filter(|item| log.early || item.first() < before);
+            wanted.take(log.per_read.min(budget.entries)).cloned().collect()
+        };
         self.race(Moment::AfterRead);
         Ok(items)
     }
