@@ -3,6 +3,7 @@
 //!
 //! [`Driver`] is the contract; drivers implement it. Everything is behind object-safe traits: [`Driver`] hands out
 //! [`Project`]s, a project hands out a [`BlobStore`] (files), a [`JsonKv`] (documents) and [`AppendLog`]s.
+//! [`memory::MemoryDriver`] keeps everything in memory.
 
 pub mod blob;
 pub mod change;
