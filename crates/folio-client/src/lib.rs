@@ -1,1 +1,6 @@
 //! folio-client
+mod options;
+mod pause;
+mod sse;
+mod target;
+pub use options::ClientOptions;
