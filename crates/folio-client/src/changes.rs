@@ -22,8 +22,12 @@ pub(crate) async fn subscribe(http: Arc<Http>, target: Target) -> Result<ChangeS
     };
     ready?;
     let rest = stream::try_unfold(events, |mut events| async move {
-        let change = next(&mut events).await?;
-        Ok(Some((change, events)))
+        match next(&mut events).await {
+            Ok(change) => Ok(Some((change, events))),
+            // Deleted: with its project a subscription to changes ends.
+            Err(Error::NoProject { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     });
     Ok(stream::iter([Ok(Change::Ready)]).chain(rest).boxed())
 }

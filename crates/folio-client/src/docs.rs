@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use folio::{
-    ChangeStream, DeleteOutcome, DocKey, DocList, DocListOptions, Document, Etag, Json, JsonKv, PatchOutcome, Result, WriteCondition,
-    WriteOutcome,
+    ChangeStream, DeleteOutcome, DocKey, DocList, DocListOptions, Document, Etag, Json, JsonKv, PatchOutcome, Result,
+    WriteCondition, WriteOutcome,
 };
 use reqwest::header::{ETAG, HeaderMap};
 use reqwest::{Method, StatusCode};

@@ -34,8 +34,8 @@ use crate::wire;
 /// that is written from a stream is repeated only while nothing of the stream was taken, or the stream was short (1 MiB).
 /// Silence ([`ClientOptions::answer_timeout`]) is an error without a retry.
 ///
-/// What was retried is told as the last try found it: a project that a lost try created is "there already", and a
-/// document that a lost try deleted was "not there".
+/// What was retried is told as the last try found it: a project that a lost try created is "there already", a
+/// document that a lost try deleted was "not there", and an append that a lost try did is "replayed".
 ///
 /// # Subscriptions
 /// A lost event stream is opened again for as long as the subscription lives
@@ -43,7 +43,8 @@ use crate::wire;
 /// twice; a hole that the daemon tells comes as [`LogEvent::Gap`](folio::LogEvent::Gap). A subscription from
 /// [`Start::Now`](folio::Start::Now) stands when `subscribe` returns, and resumes from that position, not from a later
 /// "now". Changes of files and documents have no positions: after a break comes [`Change::Rescan`](folio::Change::Rescan).
-/// A project that is gone ends its subscriptions with [`Error::NoProject`](folio::Error::NoProject).
+/// A project that is gone when its stream is opened again ends a subscription to a log with
+/// [`Error::NoProject`](folio::Error::NoProject), and one to changes without an error.
 #[derive(Clone, Debug)]
 pub struct HttpDriver {
     http: Arc<Http>,

@@ -151,6 +151,8 @@ impl Events {
 
     fn given_up(&self, limit: Duration) -> Error {
         let seconds = limit.as_secs_f32();
-        Error::Transport { what: format!("the event stream was lost and did not come back for {seconds} s: {}", self.last_loss()) }
+        Error::Transport {
+            what: format!("the event stream was lost and did not come back for {seconds} s: {}", self.last_loss()),
+        }
     }
 }

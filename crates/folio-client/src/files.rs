@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use folio::{
-    BlobStore, ByteStream, ChangeStream, DeleteOutcome, Error, FileInfo, FileList, FileListOptions, FilePath, FileRange, FileRead,
-    FileReadOptions, Result, WriteCondition, WriteOutcome,
+    BlobStore, ByteStream, ChangeStream, DeleteOutcome, Error, FileInfo, FileList, FileListOptions, FilePath, FileRange,
+    FileRead, FileReadOptions, Result, WriteCondition, WriteOutcome,
 };
 use futures_util::{StreamExt, stream};
 use reqwest::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderName, LAST_MODIFIED, RANGE};

@@ -1,5 +1,8 @@
 //! Sending calls: timeouts, retries, and failures in words.
 
+#[cfg(test)]
+mod tests;
+
 use std::error::Error as _;
 use std::time::Duration;
 
@@ -174,9 +177,9 @@ impl Http {
                     self.base
                 ),
             },
-            Failure::Lost(why) => Error::Transport {
-                what: format!("the connection broke during {} ({why}){}", self.shown(call), afterwards(call)),
-            },
+            Failure::Lost(why) => {
+                Error::Transport { what: format!("the connection broke during {} ({why}){}", self.shown(call), afterwards(call)) }
+            }
             Failure::Final(error) => error,
         }
     }

@@ -1,4 +1,32 @@
-//! Folio's contract over HTTP: [`HttpDriver`] is a [`Driver`](folio::Driver) that speaks to a running Folio daemon.
+//! Folio's contract over HTTP: [`HttpDriver`] is a [`Driver`](folio::Driver) that speaks to a running Folio daemon, so a
+//! program that was written for the library works on a daemon, and the daemon is held to the library's guarantees.
+//!
+//! ```no_run
+//! use folio::{AppendLogExt, Driver, LogEvent, ProjectExt, ProjectId, Start};
+//! use folio_client::HttpDriver;
+//! use futures_util::StreamExt;
+//!
+//! # async fn example() -> folio::Result<()> {
+//! let folio = HttpDriver::connect("http://127.0.0.1:7460")?;
+//! let site = ProjectId::new("streams-site")?;
+//! folio.create_project(&site).await?;
+//! let history = folio.project(&site).history();
+//!
+//! // Stands when this returns, and goes on over lost connections without a gap or a duplicate.
+//! let mut events = history.subscribe(Start::Now).await?;
+//! history.append_value("hello").await?;
+//! while let Some(event) = events.next().await {
+//!     if let LogEvent::Entry { entry, position } = event? {
+//!         println!("{position}: {:?}", entry.data);
+//!         break;
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What is retried and what is not, and how subscriptions survive, stands on [`HttpDriver`]; the bounds on waiting and
+//! memory are [`ClientOptions`]. It speaks plain HTTP without TLS and goes past proxies, because the daemon listens on the same machine.
 
 mod call;
 mod changes;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use folio::{
-    AppendLog, AppendOptions, AppendOutcome, Appended, Data, LogName, LogStatus, LogStream, Order, Page, Position, ReadOptions, Result,
-    Seq, Start, Truncated,
+    AppendLog, AppendOptions, AppendOutcome, Appended, Data, LogName, LogStatus, LogStream, Order, Page, Position, ReadOptions,
+    Result, Seq, Start, Truncated,
 };
 use reqwest::Method;
 use reqwest::header::{HeaderName, IF_MATCH};

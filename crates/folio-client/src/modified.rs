@@ -37,7 +37,14 @@ mod tests {
         ] {
             assert_eq!(http_date(text), Some(seconds * 1_000), "{text}");
         }
-        for bad in ["", "now", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov 1994 08:49 GMT", "Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 1 Jan 1 1:1:1 GMT"] {
+        for bad in [
+            "",
+            "now",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 06 Nov 1994 08:49 GMT",
+            "Sun, 06 Foo 1994 08:49:37 GMT",
+            "Sun, 1 Jan 1 1:1:1 GMT",
+        ] {
             assert_eq!(http_date(bad), None, "{bad}");
         }
     }

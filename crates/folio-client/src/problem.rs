@@ -98,7 +98,9 @@ impl Problem {
         }
         let said = if detail.is_empty() { String::new() } else { format!(": {detail}") };
         match code.as_str() {
-            "unknown_parameter" | "range_not_satisfiable" | "header_too_large" if !detail.is_empty() => Error::Invalid { what: detail },
+            "unknown_parameter" | "range_not_satisfiable" | "header_too_large" if !detail.is_empty() => {
+                Error::Invalid { what: detail }
+            }
             "request_timeout" => Error::Retry { what: format!("{call} took too long to arrive{said}") },
             "forbidden_host" | "forbidden_origin" => Error::Transport {
                 what: format!("{call} was refused ({code}){said}; use the address that the daemon listens on"),
@@ -107,7 +109,9 @@ impl Problem {
                 what: format!("{call} was answered with {status}, and not in Folio's form; is that a Folio daemon?"),
             },
             _ => Error::Transport {
-                what: format!("{call} was answered with {status}, {code}{said}; are the daemon and this client of the same version?"),
+                what: format!(
+                    "{call} was answered with {status}, {code}{said}; are the daemon and this client of the same version?"
+                ),
             },
         }
     }
@@ -145,7 +149,8 @@ mod tests {
     #[test]
     fn refusals_that_only_http_knows() {
         let code = |status, code: &str| {
-            problem(status, &format!(r#"{{"type":"about:blank","status":{status},"code":"{code}","detail":"because"}}"#)).into_error()
+            problem(status, &format!(r#"{{"type":"about:blank","status":{status},"code":"{code}","detail":"because"}}"#))
+                .into_error()
         };
         assert_eq!(code(400, "unknown_parameter"), Error::Invalid { what: "because".into() });
         assert_eq!(code(416, "range_not_satisfiable"), Error::Invalid { what: "because".into() });
@@ -155,7 +160,10 @@ mod tests {
             let error = code(status, word);
             assert_eq!(error.code(), "transport");
             let message = error.to_string();
-            assert!(message.contains("http://127.0.0.1:1/v1") && message.contains(word) && message.contains("because"), "{message}");
+            assert!(
+                message.contains("http://127.0.0.1:1/v1") && message.contains(word) && message.contains("because"),
+                "{message}"
+            );
         }
     }
 

@@ -88,7 +88,17 @@ mod tests {
         ] {
             assert_eq!(base(given).unwrap(), kept);
         }
-        for bad in ["", "127.0.0.1:7460", "localhost:7460", "https://a", "ftp://a", "http://", "http://u:p@a", "http://a/?b", "http://a/#b"] {
+        for bad in [
+            "",
+            "127.0.0.1:7460",
+            "localhost:7460",
+            "https://a",
+            "ftp://a",
+            "http://",
+            "http://u:p@a",
+            "http://a/?b",
+            "http://a/#b",
+        ] {
             let message = base(bad).unwrap_err().to_string();
             assert!(message.contains(&format!("{bad:?}")) && message.contains("http://127.0.0.1:7460"), "{message}");
         }

@@ -4,10 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use folio::{
-    Change, Cursor, Data, DocInfo, DocKey, Entry, Error, Etag, FileInfo, FilePath, Gap, GapReason, Json, Lineage, LogName, LogStatus,
-    Order, Page, Piece, Position, ProjectId, Seq, Target,
+    Change, Cursor, Data, DocInfo, DocKey, Entry, Error, Etag, FileInfo, FilePath, Gap, GapReason, Json, Lineage, LogName,
+    LogStatus, Order, Page, Piece, Position, ProjectId, Seq, Target,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 /// Why something that came is not understood.
@@ -152,9 +152,14 @@ fn lineage(pieces: &[Piece]) -> Understood<Lineage> {
 struct EntryWire<'a> {
     seq: Seq,
     ts: u64,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "given")]
     data: Option<&'a RawValue>,
     b64: Option<String>,
+}
+
+/// A member that is there, also when it is `null`: that is a value like any other.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl EntryWire<'_> {

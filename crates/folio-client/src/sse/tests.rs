@@ -52,7 +52,11 @@ fn line_ends_and_byte_order_mark() {
 #[test]
 fn fields() {
     assert_eq!(whole("event: x\ndata: 1\n\ndata: 2\n\n"), [frame("x", "1", ""), frame("message", "2", "")]);
-    assert_eq!(whole("event: x\n\ndata: 1\n\n"), [frame("message", "1", "")], "an event without data is none, and its type is forgotten");
+    assert_eq!(
+        whole("event: x\n\ndata: 1\n\n"),
+        [frame("message", "1", "")],
+        "an event without data is none, and its type is forgotten"
+    );
     assert_eq!(whole("id: 7\n\ndata: 1\n\n"), [frame("message", "1", "7")], "an id without data counts");
     assert_eq!(whole("id: 7\ndata: 1\n\nid: 8\0\ndata: 2\n\n"), [frame("message", "1", "7"), frame("message", "2", "7")]);
     assert_eq!(whole("Data: 1\ndata : 2\nfoo: 3\n data: 4\n\n"), []);
@@ -131,8 +135,32 @@ fn reference(stream: &[u8]) -> (Vec<Frame>, Option<Duration>) {
 /// A stream of the pieces that matter, in any order.
 fn random_stream(rng: &mut fastrand::Rng) -> Vec<u8> {
     const PIECES: [&[u8]; 26] = [
-        b"\n", b"\n", b"\n\n", b"\r", b"\r\n", b"\r\n\r\n", b"data", b"data:", b"data: ", b"id:", b"id: ", b"event:", b"retry:", b":",
-        b" ", b"\0", b"1", b"42", b"x", "ü".as_bytes(), b"\xEF\xBB\xBF", b"\xEF\xBB", b"\xFF", b"{\"a\":1}", b"data: x\n\n", b"id: 1-2\n",
+        b"\n",
+        b"\n",
+        b"\n\n",
+        b"\r",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"data",
+        b"data:",
+        b"data: ",
+        b"id:",
+        b"id: ",
+        b"event:",
+        b"retry:",
+        b":",
+        b" ",
+        b"\0",
+        b"1",
+        b"42",
+        b"x",
+        "ü".as_bytes(),
+        b"\xEF\xBB\xBF",
+        b"\xEF\xBB",
+        b"\xFF",
+        b"{\"a\":1}",
+        b"data: x\n\n",
+        b"id: 1-2\n",
     ];
     let mut stream = Vec::new();
     for _ in 0..rng.usize(..40) {
