@@ -10,6 +10,8 @@ use crate::error::{Error, Result};
 const STEP: u64 = 10_000;
 /// Positions are read by JSON readers that keep 53 bits.
 const END: Epoch = 1 << 53;
+/// A clock beyond this is not followed, so that epochs can go on rising.
+const LATEST: u64 = 1 << 52;
 
 #[derive(Debug)]
 struct Given {
@@ -48,12 +50,10 @@ impl Epochs {
         loop {
             let reserve = {
                 let mut given = self.held();
-                let next = now_ms.max(given.last.saturating_add(1)).max(above.saturating_add(1));
+                let next = now_ms.min(LATEST).max(given.last.saturating_add(1)).max(above.saturating_add(1));
                 if next >= END {
-                    return Err(Error::invalid(format!(
-                        "no epoch above {} can be given out; check the clock of this machine",
-                        next.saturating_sub(1)
-                    )));
+                    let newest = next.saturating_sub(1);
+                    return Err(Error::invalid(format!("no epoch can be given out above {newest}, the newest that stands")));
                 }
                 if next <= given.reserve {
                     (given.last, given.any) = (next, true);
@@ -94,8 +94,9 @@ mod tests {
         assert_eq!(epochs.next(500, 5_000).unwrap(), 5_001);
         assert_eq!(epochs.next(90_000, 5_000).unwrap(), 90_000);
         assert!(epochs.next(0, (1 << 53) - 1).is_err());
-        assert!(epochs.next(u64::MAX, 0).is_err());
         assert_eq!(epochs.next(0, 0).unwrap(), 90_001, "a refusal gives nothing out");
+        assert_eq!(epochs.next(u64::MAX, 0).unwrap(), LATEST);
+        assert_eq!(epochs.next(u64::MAX, 0).unwrap(), LATEST + 1);
     }
 
     #[test]

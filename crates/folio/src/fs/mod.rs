@@ -2,6 +2,9 @@
 
 #![allow(dead_code, unused_imports, reason = "the rooms that use these operations land one after the other")]
 
+mod changes;
+mod content;
+mod docs;
 mod epochs;
 mod failure;
 mod flush;
@@ -10,7 +13,9 @@ mod gates;
 mod lock;
 mod options;
 pub(crate) mod quarantine;
+mod replace;
 mod root;
+mod scope;
 mod select;
 pub(crate) mod store;
 pub(crate) mod temp;

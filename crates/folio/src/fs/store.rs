@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock as StdRwLock};
 
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
+use super::changes::Changes;
 use super::epochs::Epochs;
 use super::failure::Failure;
 use super::flush::Flusher;
@@ -13,13 +14,17 @@ use super::gates::Gates;
 use super::lock::RootLock;
 use super::options::FsOptions;
 use super::quarantine::Quarantine;
+use super::replace::Making;
 use super::root::RootFile;
+use super::scope::Scope;
 use super::temp::TempFile;
 use super::tree;
 use super::vfs::{Dir, File, VfsError, VfsResult};
+use crate::change::ChangeStream;
 use crate::cursor::Epoch;
 use crate::driver::Durability;
 use crate::error::{Error, NameKind, Result};
+use crate::hub::Filter;
 use crate::name::ProjectId;
 
 /// Folio's own folder in a root.
@@ -43,6 +48,10 @@ pub(crate) struct Store {
     pub(crate) epochs: Epochs,
     /// Who waits for whom.
     pub(crate) gates: Gates,
+    /// Folders in the making.
+    pub(crate) making: Making,
+    /// Who is told of changes.
+    pub(crate) changes: Arc<Changes>,
     /// Whether names fold here.
     pub(crate) folding: Folding,
     failure: Arc<Failure>,
@@ -89,6 +98,8 @@ impl Store {
             options,
             epochs,
             gates: Gates::new(),
+            making: Making::default(),
+            changes: Arc::default(),
             folding,
             failure,
             file,
@@ -121,10 +132,16 @@ impl Store {
         self.folding.check(&self.root, id.as_str(), NameKind::Project)?;
         match self.root.dir(id.as_str()) {
             Ok(Some(dir)) => Ok(dir),
-            Ok(None) => Err(no_project(id)),
-            Err(error) if error.foreign() || error.missing() => Err(no_project(id)),
+            Ok(None) => Err(Error::no_project(id)),
+            Err(error) if error.foreign() || error.missing() => Err(Error::no_project(id)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// A path as people are told of it: relative to the root.
+    pub(crate) fn shown(&self, base: &Dir, rel: &str) -> String {
+        let path = base.path().join(rel);
+        path.strip_prefix(self.root.path()).unwrap_or(&path).display().to_string()
     }
 
     /// Before every write.
@@ -205,6 +222,17 @@ impl Store {
         .await
     }
 
+    /// Follows the changes of a scope.
+    ///
+    /// # Errors
+    /// [`Error::NoProject`].
+    pub(crate) async fn subscribe(self: &Arc<Self>, scope: &Scope, filter: Filter) -> Result<ChangeStream> {
+        let listener = self.changes.listen(scope);
+        let scope = scope.clone();
+        self.run(move |store| scope.base(store).map(drop)).await?;
+        Ok(listener.stream(filter))
+    }
+
     /// Waits for running calls, makes durable what is not yet, and lets others open the root.
     pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
         let mut closed = Arc::clone(&self.closed).write_owned().await;
@@ -237,10 +265,6 @@ impl Store {
             content.weak = None;
         })
     }
-}
-
-fn no_project(id: &ProjectId) -> Error {
-    Error::NoProject { id: id.as_str().to_owned() }
 }
 
 /// A folder of Folio's own: only the owner may look into it.

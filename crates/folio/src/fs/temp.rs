@@ -45,6 +45,11 @@ impl TempFile {
 
     /// Gives it its real name, replacing what stands there. Sync the file before, and `to_dir` after.
     pub(crate) fn keep_as(mut self, to_dir: &Dir, name: &str) -> VfsResult<()> {
+        self.try_keep_as(to_dir, name)
+    }
+
+    /// Like [`TempFile::keep_as`], but after an error it is still there to try again.
+    pub(crate) fn try_keep_as(&mut self, to_dir: &Dir, name: &str) -> VfsResult<()> {
         self.folder.rename(&self.name, to_dir, name)?;
         self.named = true;
         Ok(())

@@ -85,6 +85,16 @@ impl VfsError {
     }
 }
 
+impl VfsError {
+    /// As the failure to write `what`, of which nothing was changed.
+    pub(crate) fn writing(self, what: &str) -> Error {
+        if self.disk_full() {
+            return Error::DiskFull { what: what.to_owned() };
+        }
+        Error::Io { what: format!("cannot write {what}: cannot {} {}", self.doing, self.path.display()), why: self.why() }
+    }
+}
+
 impl fmt::Display for VfsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {} {}: {}", self.doing, self.path.display(), self.why())

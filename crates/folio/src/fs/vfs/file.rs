@@ -4,7 +4,7 @@ use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FallocateFlags, FileType, FlockOperation, Mode, OFlags, Statx, StatxFlags};
+use rustix::fs::{AtFlags, FallocateFlags, FileType, FlockOperation, Mode, OFlags, Statx, StatxFlags, StatxTimestamp};
 use rustix::io::Errno;
 
 use super::error::{VfsError, VfsResult};
@@ -74,6 +74,8 @@ pub(crate) struct Meta {
     pub(crate) size: u64,
     /// Unix milliseconds of the last write; 0 before 1970.
     pub(crate) modified_ms: u64,
+    /// Unix nanoseconds of the last change of bytes, names or permissions; 0 before 1970.
+    pub(crate) changed_ns: u64,
     /// Inode number.
     pub(crate) inode: u64,
     /// Unix nanoseconds of its making; 0 where the file system does not keep it.
@@ -92,14 +94,17 @@ impl Meta {
 impl From<&Statx> for Meta {
     fn from(found: &Statx) -> Self {
         let has_birth = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::BTIME);
-        let (modified, birth) = (&found.stx_mtime, &found.stx_btime);
         let seconds = |s: i64| u64::try_from(s).unwrap_or(0);
+        let nanos =
+            |time: &StatxTimestamp| seconds(time.tv_sec).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.into());
+        let modified = &found.stx_mtime;
         Self {
             kind: FileType::from_raw_mode(found.stx_mode.into()).into(),
             size: found.stx_size,
-            modified_ms: seconds(modified.tv_sec) * 1_000 + u64::from(modified.tv_nsec) / 1_000_000,
+            modified_ms: seconds(modified.tv_sec).saturating_mul(1_000).saturating_add(u64::from(modified.tv_nsec) / 1_000_000),
+            changed_ns: nanos(&found.stx_ctime),
             inode: found.stx_ino,
-            birth_ns: if has_birth { seconds(birth.tv_sec) * 1_000_000_000 + u64::from(birth.tv_nsec) } else { 0 },
+            birth_ns: if has_birth { nanos(&found.stx_btime) } else { 0 },
             mode: u32::from(found.stx_mode) & 0o777,
         }
     }

@@ -1,0 +1,249 @@
+//! Who is told of which changes, and what they were told last.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::StreamExt;
+
+use super::scope::Scope;
+use crate::change::{Change, ChangeStream, Target};
+use crate::etag::Etag;
+use crate::hub::{Filter, Hub};
+
+/// Targets per scope whose last told state is remembered. Forgetting one costs at most an event too many.
+const REMEMBERED: usize = 4_096;
+
+/// The state of a target, as far as it is told apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Seen {
+    /// Nothing is there.
+    Absent,
+    /// A file of these bytes.
+    Bytes(Etag),
+    /// A file too large to be read for its tag.
+    Large {
+        /// Its inode.
+        inode: u64,
+        /// Its size in bytes.
+        size: u64,
+        /// Unix nanoseconds of its last change.
+        changed_ns: u64,
+    },
+}
+
+/// The subscribers of all scopes. A scope that nobody listens to takes no memory.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    scopes: HashMap<Scope, Told>,
+    lives: u64,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    hub: Hub,
+    listeners: usize,
+    /// Tells this entry from the next one of the scope, for listeners that leave late.
+    life: u64,
+    last: HashMap<Target, Seen>,
+    /// The keys of `last`, oldest first.
+    order: VecDeque<Target>,
+}
+
+impl Told {
+    /// Returns what was told before.
+    fn remember(&mut self, target: &Target, seen: Seen) -> Option<Seen> {
+        let before = self.last.insert(target.clone(), seen);
+        if before.is_none() {
+            self.order.push_back(target.clone());
+            if self.order.len() > REMEMBERED
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.last.remove(&oldest);
+            }
+        }
+        before
+    }
+
+    fn publish(&self, target: Target, seen: Seen, etag: Option<Etag>) {
+        self.hub.publish(match seen {
+            Seen::Absent => Change::Delete { target },
+            Seen::Bytes(_) | Seen::Large { .. } => Change::Put { target, etag },
+        });
+    }
+}
+
+impl Changes {
+    fn held(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells of a write of our own, always.
+    pub(crate) fn own(&self, scope: &Scope, target: Target, seen: Seen, etag: Option<Etag>) {
+        if let Some(told) = self.held().scopes.get_mut(scope) {
+            told.remember(&target, seen);
+            told.publish(target, seen, etag);
+        }
+    }
+
+    /// Tells what was found at a place that someone changed, unless that was told last: then it is an echo.
+    pub(crate) fn found(&self, scope: &Scope, target: Target, seen: Seen, etag: Option<Etag>) {
+        if let Some(told) = self.held().scopes.get_mut(scope)
+            && told.remember(&target, seen) != Some(seen)
+        {
+            told.publish(target, seen, etag);
+        }
+    }
+
+    /// Tells that something may have been missed.
+    pub(crate) fn rescan(&self, scope: &Scope) {
+        if let Some(told) = self.held().scopes.get(scope) {
+            told.hub.publish(Change::Rescan);
+        }
+    }
+
+    /// Ends the streams of a scope that is no more.
+    pub(crate) fn end(&self, scope: &Scope) {
+        self.held().scopes.remove(scope);
+    }
+
+    /// Joins those who are told of a scope.
+    pub(crate) fn listen(self: &Arc<Self>, scope: &Scope) -> Listener {
+        let mut state = self.held();
+        state.lives += 1;
+        let life = state.lives;
+        let told = state.scopes.entry(scope.clone()).or_insert_with(|| Told { life, ..Told::default() });
+        told.listeners += 1;
+        Listener { changes: Arc::clone(self), scope: scope.clone(), life: told.life }
+    }
+
+    fn is_listened_to(&self, scope: &Scope) -> bool {
+        self.held().scopes.contains_key(scope)
+    }
+}
+
+/// One who is told of a scope; leaves when dropped.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    changes: Arc<Changes>,
+    scope: Scope,
+    life: u64,
+}
+
+impl Listener {
+    /// From now on; ends when the scope does.
+    pub(crate) fn stream(self, filter: Filter) -> ChangeStream {
+        let stream = {
+            let state = self.changes.held();
+            let told = state.scopes.get(&self.scope).filter(|told| told.life == self.life);
+            // Ended meanwhile: a hub that is dropped here ends its stream.
+            told.map_or_else(|| Hub::default().subscribe(filter), |told| told.hub.subscribe(filter))
+        };
+        stream
+            .map(move |change| {
+                let _listening = &self;
+                change
+            })
+            .boxed()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let mut state = self.changes.held();
+        if let Some(told) = state.scopes.get_mut(&self.scope).filter(|told| told.life == self.life) {
+            told.listeners -= 1;
+            if told.listeners == 0 {
+                state.scopes.remove(&self.scope);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::name::DocKey;
+
+    fn doc(key: &str) -> Target {
+        Target::Doc(DocKey::new(key).unwrap())
+    }
+
+    fn bytes(text: &str) -> (Seen, Option<Etag>) {
+        let etag = Etag::of(text.as_bytes());
+        (Seen::Bytes(etag), Some(etag))
+    }
+
+    fn next(stream: &mut ChangeStream) -> Option<Change> {
+        stream.next().now_or_never().map(|change| change.unwrap().unwrap())
+    }
+
+    #[test]
+    fn echoes_are_dropped_and_own_writes_are_not() {
+        let changes = Arc::new(Changes::default());
+        let mut stream = changes.listen(&Scope::Shared).stream(Filter::All);
+        assert_eq!(next(&mut stream), Some(Change::Ready));
+        let (one, etag) = bytes("one");
+        let put = Change::Put { target: doc("a"), etag };
+        for _ in 0..2 {
+            changes.own(&Scope::Shared, doc("a"), one, etag);
+            assert_eq!(next(&mut stream), Some(put.clone()), "one event for each own write");
+        }
+        changes.found(&Scope::Shared, doc("a"), one, etag);
+        assert_eq!(next(&mut stream), None, "an echo");
+        let (two, other) = bytes("two");
+        changes.found(&Scope::Shared, doc("a"), two, other);
+        changes.found(&Scope::Shared, doc("a"), one, etag);
+        assert_eq!(next(&mut stream), Some(Change::Put { target: doc("a"), etag: other }));
+        assert_eq!(next(&mut stream), Some(put), "back again is a change");
+        changes.own(&Scope::Shared, doc("a"), Seen::Absent, None);
+        changes.found(&Scope::Shared, doc("a"), Seen::Absent, None);
+        assert_eq!(next(&mut stream), Some(Change::Delete { target: doc("a") }));
+        assert_eq!(next(&mut stream), None);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_let_go_with_the_last_listener() {
+        let changes = Arc::new(Changes::default());
+        let (seen, etag) = bytes("x");
+        changes.own(&Scope::Shared, doc("a"), seen, etag);
+        assert!(!changes.is_listened_to(&Scope::Shared));
+        let (first, second) = (changes.listen(&Scope::Shared), changes.listen(&Scope::Shared).stream(Filter::Docs));
+        for n in 0..2 * REMEMBERED {
+            changes.own(&Scope::Shared, doc(&n.to_string()), seen, etag);
+        }
+        let state = changes.held();
+        let told = &state.scopes[&Scope::Shared];
+        assert_eq!((told.last.len(), told.order.len()), (REMEMBERED, REMEMBERED));
+        drop(state);
+        drop(first);
+        assert!(changes.is_listened_to(&Scope::Shared));
+        drop(second);
+        assert!(!changes.is_listened_to(&Scope::Shared));
+    }
+
+    #[test]
+    fn the_end_of_a_scope_ends_its_streams_and_not_the_next_ones() {
+        let changes = Arc::new(Changes::default());
+        let late = changes.listen(&Scope::Shared);
+        let mut old = changes.listen(&Scope::Shared).stream(Filter::All);
+        changes.end(&Scope::Shared);
+        assert_eq!(next(&mut old), Some(Change::Ready));
+        assert_eq!(old.next().now_or_never().unwrap(), None);
+        let mut new = changes.listen(&Scope::Shared).stream(Filter::All);
+        drop(old);
+        let mut late = late.stream(Filter::All);
+        assert_eq!(next(&mut late), Some(Change::Ready));
+        assert_eq!(late.next().now_or_never().unwrap(), None);
+        drop(late);
+        assert_eq!(next(&mut new), Some(Change::Ready));
+        changes.rescan(&Scope::Shared);
+        assert_eq!(next(&mut new), Some(Change::Rescan));
+    }
+}

@@ -1,0 +1,58 @@
+//! A document as it lies on the disk: valid, damaged, or not there.
+
+use super::super::content::etag_of;
+use super::super::vfs::{Access, Dir, File, VfsResult};
+use crate::docs::Document;
+use crate::error::{Error, Result};
+use crate::etag::Etag;
+use crate::json::Json;
+
+/// A document's file, read.
+pub(super) struct Stored {
+    file: File,
+    /// Of its bytes, whatever they are.
+    pub(super) etag: Etag,
+    /// Permission bits.
+    pub(super) mode: u32,
+    value: Result<Json, String>,
+}
+
+impl Stored {
+    /// Reads the file `rel` below `base`; `None` where no regular file stands there. One larger than `limit` counts as
+    /// damaged: it can't be handed out, and must not be overwritten unseen.
+    pub(super) fn read(base: &Dir, rel: &str, limit: usize) -> VfsResult<Option<Self>> {
+        let file = match base.open(rel, Access::Read) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(None),
+            Err(error) if error.foreign() || error.missing() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let meta = file.meta()?;
+        if meta.size > limit as u64 {
+            let why = format!("it has {} bytes, over the limit of {limit} bytes for a document", meta.size);
+            return Ok(Some(Self { etag: etag_of(&file)?, file, mode: meta.mode, value: Err(why) }));
+        }
+        let bytes = file.read_some(0, limit)?;
+        let value = Json::parse_stored(&bytes).map_err(|error| error.to_string());
+        Ok(Some(Self { etag: Etag::of(&bytes), file, mode: meta.mode, value }))
+    }
+
+    /// The document.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], with the place of the damage.
+    pub(super) fn document(&self) -> Result<Document> {
+        match &self.value {
+            Ok(value) => Ok(Document { value: value.clone(), etag: self.etag }),
+            Err(why) => {
+                let what = self.file.path().display().to_string();
+                Err(Error::Damaged { what, why: why.clone(), etag: Some(self.etag) })
+            }
+        }
+    }
+
+    /// The damaged file, and what is wrong with it.
+    pub(super) fn damage(&self) -> Option<(&File, &str)> {
+        self.value.as_ref().err().map(|why| (&self.file, why.as_str()))
+    }
+}
