@@ -7,6 +7,7 @@ mod content;
 mod docs;
 mod epochs;
 mod failure;
+mod files;
 mod flush;
 mod fold;
 mod gates;

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use super::store::Store;
 use super::temp::TempFile;
-use super::vfs::{Dir, Kind, VfsError, VfsResult};
+use super::vfs::{Dir, Kind, Meta, VfsError, VfsResult};
 use crate::error::{Error, Result};
 
 /// How often a folder that is removed as empty, just when a file is to come into it, is made again.
@@ -36,12 +36,13 @@ impl Drop for Maker<'_> {
 }
 
 /// Gives `temp`, written and synced, the name `rel` below `base`, with the folders on its way. What stood there is gone.
+/// Returns what is known of the file now.
 ///
 /// # Errors
 /// Before the name is given nothing has changed (but for new, empty folders): [`Error::DiskFull`], [`Error::Io`],
 /// [`Error::PathConflict`] where something else than a file stands there.
 /// After that [`Error::OutcomeUnknown`], and the store refuses writes.
-pub(crate) fn put(store: &Store, base: &Dir, rel: &str, mut temp: TempFile) -> Result<()> {
+pub(crate) fn put(store: &Store, base: &Dir, rel: &str, mut temp: TempFile) -> Result<Meta> {
     let what = store.shown(base, rel);
     if let Ok(Some(meta)) = base.stat(rel)
         && meta.kind != Kind::File
@@ -58,9 +59,9 @@ pub(crate) fn put(store: &Store, base: &Dir, rel: &str, mut temp: TempFile) -> R
             Err(error) => return Err(error.writing(&what)),
         }
     };
-    changed.iter().rev().try_for_each(|folder| store.sync_folder(folder)).map_err(|error| store.unknown(&what, &error))?;
+    let synced = changed.iter().rev().try_for_each(|folder| store.sync_folder(folder));
     drop(making);
-    Ok(())
+    synced.and_then(|()| temp.file().meta()).map_err(|error| store.unknown(&what, &error))
 }
 
 /// Renames, and returns the folders that need a sync now.
