@@ -1,0 +1,149 @@
+//! One connection: its requests one after another, from the guard to the router and back.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderName, HeaderValue, Request};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tower::Service;
+
+use crate::body::TimedBody;
+use crate::cors;
+use crate::problem::{Problem, Refusal};
+use crate::socket::{HeadFault, Phase, Socket};
+use crate::state::App;
+
+/// Most that is held of what a client sends or does not read, in bytes.
+const BUFFER: usize = 128 << 10;
+
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// Serves one client until it leaves, or the server stops.
+pub(crate) async fn serve(stream: TcpStream, app: Arc<App>, router: Router) {
+    // Without this, small frames of a live stream would wait for the acknowledgement of the last one.
+    let _ = stream.set_nodelay(true);
+    let phase = Arc::new(Phase::default());
+    let mut socket = Socket::new(stream, Arc::clone(&phase), &app.config);
+    {
+        let service = service_fn(|request| answer(request, Arc::clone(&app), router.clone(), Arc::clone(&phase)));
+        let mut http = http1::Builder::new();
+        // The socket has timers of its own, which tell a slow head from an idle connection.
+        http.header_read_timeout(None)
+            .max_header_size(app.config.max_head.saturating_mul(2))
+            .max_buf_size(BUFFER.max(app.config.max_head.saturating_mul(2)));
+        let mut connection = pin!(http.serve_connection(TokioIo::new(&mut socket), service));
+        let mut draining = app.draining.clone();
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            _ = draining.wait_for(|draining| *draining) => None,
+        };
+        if ended.is_none() {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+    if let Some(fault) = socket.fault() {
+        refuse_head(&mut socket, fault, &app).await;
+    }
+}
+
+/// Answers a head that did not come whole, in place of the protocol machine, which would only hang up.
+async fn refuse_head(socket: &mut Socket, fault: HeadFault, app: &App) {
+    let problem: Problem = match fault {
+        HeadFault::Slow => {
+            Refusal::RequestTimeout { what: "the head of the request", seconds: app.config.head_timeout.as_secs() }.into()
+        }
+        HeadFault::Large => Refusal::HeaderTooLarge { limit: app.config.max_head }.into(),
+    };
+    let (status, body) = (problem.status(), problem.body());
+    let head = format!(
+        "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\ncache-control: no-store\r\n\
+         x-content-type-options: nosniff\r\nconnection: close\r\n\r\n",
+        status.as_u16(),
+        status.canonical_reason().unwrap_or_default(),
+        body.len()
+    );
+    socket.linger();
+    if socket.write_all(head.as_bytes()).await.is_ok() && socket.write_all(&body).await.is_ok() {
+        let _ = socket.shutdown().await;
+    }
+}
+
+/// One request.
+async fn answer(
+    request: Request<Incoming>,
+    app: Arc<App>,
+    mut router: Router,
+    phase: Arc<Phase>,
+) -> Result<Response<Counted>, Infallible> {
+    phase.begin();
+    let (head, body) = request.into_parts();
+    let body = TimedBody::new(body, &app.config, Arc::clone(&phase.unread));
+    let mut response = match app.guard.check(&head) {
+        Err(problem) => problem.into_response(),
+        Ok(caller) => {
+            let mut response = match cors::preflight(&head, &caller) {
+                Some(response) => response,
+                None => {
+                    let Ok(response) = router.call(Request::from_parts(head, Body::new(body))).await;
+                    response
+                }
+            };
+            cors::allow(response.headers_mut(), &caller);
+            response
+        }
+    };
+    harden(&mut response);
+    Ok(response.map(|body| Counted { inner: body, phase }))
+}
+
+/// Whatever users stored is only ever data to a browser that comes here: it runs nothing of it under this origin, and
+/// hands none of it to other pages.
+fn harden(response: &mut Response) {
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static("sandbox"));
+}
+
+/// The body of an answer; when it goes, the request is over.
+struct Counted {
+    inner: Body,
+    phase: Arc<Phase>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.phase.end();
+    }
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        std::pin::Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,33 @@
+//! Following a log over HTTP.
+
+use std::sync::Arc;
+
+use folio::{AppendLog, Start};
+use http::{HeaderMap, StatusCode};
+
+use crate::cursor::{self, Place};
+use crate::problem::Answer;
+use crate::query::Query;
+use crate::state::App;
+use crate::{frame, reply, sse};
+
+/// Opens an event stream where Last-Event-ID says, else where `since` does, else at the head.
+///
+/// The header wins because a browser that connects again sends it with the same URL as the first time.
+pub(crate) async fn open(app: &App, log: &Arc<dyn AppendLog>, query: &Query, headers: &HeaderMap) -> Answer {
+    let since = cursor::since(query)?;
+    let last = cursor::last_event_id(headers)?;
+    if let Some(Place { end: Some(end), .. }) = last {
+        // The client saw the log end. Without a word to the contrary a browser would connect for ever.
+        let ended = log.status().await.is_ok_and(|status| status.closed && status.head == end);
+        if ended {
+            return Ok(reply::empty(StatusCode::NO_CONTENT));
+        }
+    }
+    let Some(place) = sse::place(app) else { return Ok(sse::shed("too many event streams are open")) };
+    let start = last.or(since).map_or(Start::Now, |place| Start::After(place.cursor));
+    match log.subscribe(start).await {
+        Ok(events) => Ok(sse::stream(app, events, frame::log_event, place)),
+        Err(error) => sse::refuse(error),
+    }
+}

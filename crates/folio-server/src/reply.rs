@@ -1,0 +1,87 @@
+//! Answers: JSON of ours, and text that is sent in pieces.
+
+use std::convert::Infallible;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use folio::{Error, Etag};
+use futures_util::stream;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
+
+use crate::accept;
+use crate::budget::Reservation;
+use crate::problem::Answer;
+
+/// Says whether a delete found anything.
+pub(crate) const EXISTED: HeaderName = HeaderName::from_static("folio-existed");
+
+/// Bytes of one piece of an answer: enough for the network to be busy, little enough to be held for a slow reader.
+pub(crate) const PIECE: usize = 64 << 10;
+
+/// A value of ours as JSON. Not for the values of users: those are never taken apart.
+pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+    let text = serde_json::to_vec(value).map_err(|e| Error::Io { what: "writing the answer".into(), why: e.to_string() })?;
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    describe(response.headers_mut(), accept::JSON, "no-store");
+    Ok(response)
+}
+
+/// An answer without a body.
+pub(crate) fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// The answer to every delete.
+pub(crate) fn deleted(existed: bool) -> Response {
+    let mut response = empty(StatusCode::NO_CONTENT);
+    response.headers_mut().insert(EXISTED, HeaderValue::from_static(if existed { "true" } else { "false" }));
+    response
+}
+
+/// Sets type and caching.
+pub(crate) fn describe(headers: &mut HeaderMap, content_type: &'static str, caching: &'static str) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
+}
+
+/// Sets a header whose value is made of what we know to be plain text.
+pub(crate) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// Sets ETag.
+pub(crate) fn tag(headers: &mut HeaderMap, etag: Etag) {
+    set(headers, ETAG, &format!("\"{etag}\""));
+}
+
+/// A body in pieces that are made when the client takes them. `memory` is what they are made from.
+pub(crate) fn pieces(pieces: impl Iterator<Item = Bytes> + Send + 'static, memory: Reservation) -> Body {
+    Body::from_stream(stream::iter(pieces.map(move |piece| {
+        let _ = &memory;
+        Ok::<_, Infallible>(piece)
+    })))
+}
+
+/// A text in pieces.
+pub(crate) fn text(text: folio::Json, memory: Reservation) -> Response {
+    let length = text.as_str().len();
+    let starts = (0..length).step_by(PIECE);
+    let body = pieces(
+        starts.map(move |at| {
+            let bytes = text.as_str().as_bytes();
+            Bytes::copy_from_slice(bytes.get(at..length.min(at + PIECE)).unwrap_or_default())
+        }),
+        memory,
+    );
+    let mut response = Response::new(body);
+    set(response.headers_mut(), CONTENT_LENGTH, &length.to_string());
+    response
+}
