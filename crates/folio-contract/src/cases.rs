@@ -1,13 +1,19 @@
 //! The registry: every case, by area.
 
 mod append;
+mod close;
 mod expected_head;
+mod fork;
 mod gap;
 mod key;
 mod limits;
+mod lives;
+mod logs;
 mod read;
+mod subscribe;
 mod time;
 mod tokens;
+mod truncate;
 
 use crate::case::Case;
 
@@ -23,6 +29,12 @@ pub fn cases() -> Vec<Case> {
         gap::cases(),
         tokens::cases(),
         limits::cases(),
+        subscribe::cases(),
+        lives::cases(),
+        truncate::cases(),
+        close::cases(),
+        fork::cases(),
+        logs::cases(),
     ]
     .concat()
 }
