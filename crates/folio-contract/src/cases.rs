@@ -1,14 +1,26 @@
 //! The registry: every case, by area.
 
 mod append;
+mod changes;
 mod close;
+mod conditions;
+mod doc_list;
+mod docs;
 mod expected_head;
+mod file_list;
+mod files;
 mod fork;
 mod gap;
 mod key;
 mod limits;
 mod lives;
 mod logs;
+mod missing;
+mod patch;
+mod paths;
+mod project_fork;
+mod projects;
+mod ranges;
 mod read;
 mod subscribe;
 mod time;
@@ -35,6 +47,18 @@ pub fn cases() -> Vec<Case> {
         close::cases(),
         fork::cases(),
         logs::cases(),
+        docs::cases(),
+        conditions::cases(),
+        patch::cases(),
+        doc_list::cases(),
+        files::cases(),
+        ranges::cases(),
+        file_list::cases(),
+        paths::cases(),
+        changes::cases(),
+        projects::cases(),
+        project_fork::cases(),
+        missing::cases(),
     ]
     .concat()
 }
