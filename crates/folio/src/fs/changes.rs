@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::StreamExt;
 
 use super::scope::Scope;
+use super::watch::Waker;
 use crate::change::{Change, ChangeStream, Target};
 use crate::etag::Etag;
 use crate::hub::{Filter, Hub};
@@ -41,6 +42,9 @@ pub(crate) struct Changes {
 struct State {
     scopes: HashMap<Scope, Told>,
     lives: u64,
+    /// Targets of writes of our own that are on their way, and how many.
+    writing: HashMap<(Scope, Target), usize>,
+    waker: Option<Waker>,
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +86,13 @@ impl Changes {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A write of our own begins: what is found at its target until it ends is not told, the write tells by itself.
+    pub(crate) fn begin(self: &Arc<Self>, scope: &Scope, target: Target) -> Writing {
+        let key = (scope.clone(), target);
+        *self.held().writing.entry(key.clone()).or_default() += 1;
+        Writing { changes: Arc::clone(self), key }
+    }
+
     /// Tells of a write of our own, always.
     pub(crate) fn own(&self, scope: &Scope, target: Target, seen: Seen, etag: Option<Etag>) {
         if let Some(told) = self.held().scopes.get_mut(scope) {
@@ -90,25 +101,38 @@ impl Changes {
         }
     }
 
-    /// Tells what was found at a place that someone changed, unless that was told last: then it is an echo.
-    pub(crate) fn found(&self, scope: &Scope, target: Target, seen: Seen, etag: Option<Etag>) {
-        if let Some(told) = self.held().scopes.get_mut(scope)
-            && told.remember(&target, seen) != Some(seen)
-        {
-            told.publish(target, seen, etag);
+    /// Tells what was found at a place that someone changed, unless that was told last: then it is an echo. Nor is told
+    /// that nothing is there, where it came (`new`) and went unseen. `false` while a write of our own is on its way there.
+    pub(crate) fn found(&self, scope: &Scope, target: &Target, new: bool, seen: Seen, etag: Option<Etag>) -> bool {
+        let mut state = self.held();
+        if state.writing.contains_key(&(scope.clone(), target.clone())) {
+            return false;
         }
+        if let Some(told) = state.scopes.get_mut(scope) {
+            let before = told.remember(target, seen);
+            let unseen = new && before.is_none() && seen == Seen::Absent;
+            if before != Some(seen) && !unseen {
+                told.publish(target.clone(), seen, etag);
+            }
+        }
+        true
     }
 
     /// Tells that something may have been missed.
     pub(crate) fn rescan(&self, scope: &Scope) {
-        if let Some(told) = self.held().scopes.get(scope) {
+        if let Some(told) = self.held().scopes.get_mut(scope) {
+            // Whoever lists again now may find other things than were told.
+            told.last.clear();
+            told.order.clear();
             told.hub.publish(Change::Rescan);
         }
     }
 
     /// Ends the streams of a scope that is no more.
     pub(crate) fn end(&self, scope: &Scope) {
-        self.held().scopes.remove(scope);
+        let mut state = self.held();
+        state.scopes.remove(scope);
+        state.waker.iter().for_each(Waker::wake);
     }
 
     /// Joins those who are told of a scope.
@@ -121,8 +145,22 @@ impl Changes {
         Listener { changes: Arc::clone(self), scope: scope.clone(), life: told.life }
     }
 
-    fn is_listened_to(&self, scope: &Scope) -> bool {
-        self.held().scopes.contains_key(scope)
+    /// Ends the streams of a scope, unless these listeners are gone and others came.
+    pub(crate) fn end_life(&self, scope: &Scope, life: u64) {
+        let mut state = self.held();
+        if state.scopes.get(scope).is_some_and(|told| told.life == life) {
+            state.scopes.remove(scope);
+        }
+    }
+
+    /// Which listeners a scope has, by a number; `None` for none.
+    pub(crate) fn life(&self, scope: &Scope) -> Option<u64> {
+        self.held().scopes.get(scope).map(|told| told.life)
+    }
+
+    /// Whom to wake when the last listener of a scope leaves.
+    pub(crate) fn set_waker(&self, waker: Waker) {
+        self.held().waker = Some(waker);
     }
 }
 
@@ -159,6 +197,26 @@ impl Drop for Listener {
             told.listeners -= 1;
             if told.listeners == 0 {
                 state.scopes.remove(&self.scope);
+                state.waker.iter().for_each(Waker::wake);
+            }
+        }
+    }
+}
+
+/// A write of our own that is on its way; over when dropped.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    changes: Arc<Changes>,
+    key: (Scope, Target),
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        let mut state = self.changes.held();
+        if let Some(count) = state.writing.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                state.writing.remove(&self.key);
             }
         }
     }
@@ -195,17 +253,55 @@ mod tests {
             changes.own(&Scope::Shared, doc("a"), one, etag);
             assert_eq!(next(&mut stream), Some(put.clone()), "one event for each own write");
         }
-        changes.found(&Scope::Shared, doc("a"), one, etag);
+        assert!(changes.found(&Scope::Shared, &doc("a"), false, one, etag));
         assert_eq!(next(&mut stream), None, "an echo");
         let (two, other) = bytes("two");
-        changes.found(&Scope::Shared, doc("a"), two, other);
-        changes.found(&Scope::Shared, doc("a"), one, etag);
+        assert!(changes.found(&Scope::Shared, &doc("a"), false, two, other));
+        assert!(changes.found(&Scope::Shared, &doc("a"), false, one, etag));
         assert_eq!(next(&mut stream), Some(Change::Put { target: doc("a"), etag: other }));
         assert_eq!(next(&mut stream), Some(put), "back again is a change");
         changes.own(&Scope::Shared, doc("a"), Seen::Absent, None);
-        changes.found(&Scope::Shared, doc("a"), Seen::Absent, None);
+        assert!(changes.found(&Scope::Shared, &doc("a"), false, Seen::Absent, None));
         assert_eq!(next(&mut stream), Some(Change::Delete { target: doc("a") }));
         assert_eq!(next(&mut stream), None);
+    }
+
+    #[test]
+    fn what_came_and_went_unseen_is_not_told_and_a_rescan_forgets() {
+        let changes = Arc::new(Changes::default());
+        let mut stream = changes.listen(&Scope::Shared).stream(Filter::All);
+        assert_eq!(next(&mut stream), Some(Change::Ready));
+        let (one, etag) = bytes("one");
+        assert!(changes.found(&Scope::Shared, &doc("a"), true, Seen::Absent, None));
+        assert!(changes.found(&Scope::Shared, &doc("a"), true, one, etag));
+        assert_eq!(next(&mut stream), Some(Change::Put { target: doc("a"), etag }));
+        assert!(changes.found(&Scope::Shared, &doc("a"), true, Seen::Absent, None));
+        assert_eq!(next(&mut stream), Some(Change::Delete { target: doc("a") }));
+        for _ in 0..2 {
+            changes.rescan(&Scope::Shared);
+            assert!(changes.found(&Scope::Shared, &doc("a"), true, one, etag));
+            assert_eq!(next(&mut stream), Some(Change::Rescan));
+            assert_eq!(next(&mut stream), Some(Change::Put { target: doc("a"), etag }));
+        }
+    }
+
+    #[test]
+    fn what_is_found_while_a_write_is_on_its_way_waits() {
+        let changes = Arc::new(Changes::default());
+        let mut stream = changes.listen(&Scope::Shared).stream(Filter::All);
+        assert_eq!(next(&mut stream), Some(Change::Ready));
+        let (one, etag) = bytes("one");
+        let (first, second) = (changes.begin(&Scope::Shared, doc("a")), changes.begin(&Scope::Shared, doc("a")));
+        drop(first);
+        assert!(!changes.found(&Scope::Shared, &doc("a"), false, one, etag));
+        assert!(changes.found(&Scope::Shared, &doc("b"), false, Seen::Absent, None), "others don't wait");
+        assert_eq!(next(&mut stream), Some(Change::Delete { target: doc("b") }));
+        changes.own(&Scope::Shared, doc("a"), one, etag);
+        drop(second);
+        assert!(changes.found(&Scope::Shared, &doc("a"), false, one, etag));
+        assert_eq!(next(&mut stream), Some(Change::Put { target: doc("a"), etag }));
+        assert_eq!(next(&mut stream), None, "told once");
+        assert!(changes.held().writing.is_empty());
     }
 
     #[test]
@@ -213,7 +309,7 @@ mod tests {
         let changes = Arc::new(Changes::default());
         let (seen, etag) = bytes("x");
         changes.own(&Scope::Shared, doc("a"), seen, etag);
-        assert!(!changes.is_listened_to(&Scope::Shared));
+        assert!(changes.life(&Scope::Shared).is_none());
         let (first, second) = (changes.listen(&Scope::Shared), changes.listen(&Scope::Shared).stream(Filter::Docs));
         for n in 0..2 * REMEMBERED {
             changes.own(&Scope::Shared, doc(&n.to_string()), seen, etag);
@@ -223,9 +319,9 @@ mod tests {
         assert_eq!((told.last.len(), told.order.len()), (REMEMBERED, REMEMBERED));
         drop(state);
         drop(first);
-        assert!(changes.is_listened_to(&Scope::Shared));
+        assert!(changes.life(&Scope::Shared).is_some());
         drop(second);
-        assert!(!changes.is_listened_to(&Scope::Shared));
+        assert!(changes.life(&Scope::Shared).is_none());
     }
 
     #[test]

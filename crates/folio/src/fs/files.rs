@@ -121,8 +121,10 @@ impl BlobStore for FsFiles {
             if let Some(mode) = current.mode {
                 received.temp.file().set_mode(mode)?;
             }
+            let (scope, target) = (Scope::Project(id.clone()), Target::File(path.clone()));
+            let _writing = store.changes.begin(&scope, target.clone());
             let written = replace::put(store, project, path.as_str(), received.temp)?;
-            store.changes.own(&Scope::Project(id.clone()), Target::File(path.clone()), seen(&written, etag), Some(etag));
+            store.changes.own(&scope, target, seen(&written, etag), Some(etag));
             Ok(WriteOutcome::Written { etag, created: current.mode.is_none() })
         };
         self.alone(path, work).await
@@ -134,11 +136,13 @@ impl BlobStore for FsFiles {
             if !current.meets(condition) {
                 return Ok(DeleteOutcome::Precondition { current: current.etag });
             }
+            let (scope, target) = (Scope::Project(id.clone()), Target::File(path.clone()));
+            let _writing = store.changes.begin(&scope, target.clone());
             if current.mode.is_none() || !replace::remove(store, project, path.as_str())? {
                 return Ok(DeleteOutcome::Deleted(false));
             }
             place::prune(project, path);
-            store.changes.own(&Scope::Project(id.clone()), Target::File(path.clone()), Seen::Absent, None);
+            store.changes.own(&scope, target, Seen::Absent, None);
             Ok(DeleteOutcome::Deleted(true))
         };
         self.alone(path, work).await

@@ -22,5 +22,6 @@ pub(crate) mod store;
 pub(crate) mod temp;
 mod tree;
 pub(crate) mod vfs;
+mod watch;
 
 pub use options::FsOptions;

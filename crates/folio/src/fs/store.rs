@@ -20,6 +20,7 @@ use super::scope::Scope;
 use super::temp::TempFile;
 use super::tree;
 use super::vfs::{Dir, File, VfsError, VfsResult};
+use super::watch::Watcher;
 use crate::change::ChangeStream;
 use crate::cursor::Epoch;
 use crate::driver::Durability;
@@ -54,6 +55,7 @@ pub(crate) struct Store {
     pub(crate) changes: Arc<Changes>,
     /// Whether names fold here.
     pub(crate) folding: Folding,
+    watcher: Watcher,
     failure: Arc<Failure>,
     file: Arc<RootFile>,
     /// Calls hold it shared while they run; true once the store is closed.
@@ -91,6 +93,8 @@ impl Store {
             Durability::Interval => Some(start_flusher(&root, &failure)?),
             _ => None,
         };
+        let changes = Arc::<Changes>::default();
+        let watcher = Watcher::new(root.clone(), Arc::clone(&changes));
         Ok(Arc::new(Self {
             quarantine: Quarantine::new(quarantine, Arc::clone(&options.clock)),
             root,
@@ -99,7 +103,8 @@ impl Store {
             epochs,
             gates: Gates::new(),
             making: Making::default(),
-            changes: Arc::default(),
+            watcher,
+            changes,
             folding,
             failure,
             file,
@@ -227,10 +232,11 @@ impl Store {
     /// # Errors
     /// [`Error::NoProject`].
     pub(crate) async fn subscribe(self: &Arc<Self>, scope: &Scope, filter: Filter) -> Result<ChangeStream> {
-        let listener = self.changes.listen(scope);
-        let scope = scope.clone();
-        self.run(move |store| scope.base(store).map(drop)).await?;
-        Ok(listener.stream(filter))
+        let stream = self.changes.listen(scope).stream(filter);
+        let base = scope.clone();
+        self.run(move |store| base.base(store).map(drop)).await?;
+        self.watcher.watch(scope).await?;
+        Ok(stream)
     }
 
     /// Waits for running calls, makes durable what is not yet, and lets others open the root.
@@ -250,6 +256,7 @@ impl Store {
     }
 
     fn settle(&self) -> Result<()> {
+        self.watcher.stop();
         let flusher = self.flusher.write().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(flusher) = flusher {
             flusher.finish();

@@ -42,6 +42,7 @@ impl<'a> Slot<'a> {
         let bytes = [value.as_str().as_bytes(), b"\n"].concat();
         let etag = Etag::of(&bytes);
         let temp = self.prepare(current, &bytes).map_err(|error| error.writing(&self.shown()))?;
+        let _writing = self.store.changes.begin(self.scope, self.target());
         replace::put(self.store, &self.base, &self.rel, temp)?;
         self.store.changes.own(self.scope, self.target(), Seen::Bytes(etag), Some(etag));
         Ok(Document { value, etag })
@@ -63,6 +64,7 @@ impl<'a> Slot<'a> {
 
     /// Removes it; `false` where there was none.
     pub(super) fn remove(&self) -> Result<bool> {
+        let _writing = self.store.changes.begin(self.scope, self.target());
         let removed = replace::remove(self.store, &self.base, &self.rel)?;
         if removed {
             self.store.changes.own(self.scope, self.target(), Seen::Absent, None);

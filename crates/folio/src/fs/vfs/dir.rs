@@ -1,7 +1,7 @@
 //! An open folder, and what can be done below it.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -291,6 +291,11 @@ impl Dir {
             known => known.into(),
         };
         Ok(Some(Listed { name, kind }))
+    }
+
+    /// A path by which the kernel finds this very folder, wherever it is moved.
+    pub(crate) fn by_handle(&self) -> String {
+        format!("/proc/self/fd/{}", self.fd.as_raw_fd())
     }
 
     /// Makes the names in this folder durable (`fsync`). A failure is final, as with [`File::sync_data`].
