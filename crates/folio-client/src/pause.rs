@@ -28,7 +28,9 @@ impl Pauses {
     /// Before a stream is opened again, after `failures` (0 or more) tries that gave nothing.
     pub(crate) fn reconnect(&self, options: &ClientOptions, failures: u32, asked: Option<Duration>) -> Duration {
         let first = asked.unwrap_or(options.reconnect).min(LONGEST);
-        self.longer(doubled(first, failures).min(options.reconnect_cap.max(first)))
+        // A daemon that asks for no pause and then is gone must not be asked without one.
+        let step = if failures == 0 { first } else { first.max(options.backoff) };
+        self.longer(doubled(step, failures).min(options.reconnect_cap.max(step)))
     }
 
     /// At least `pause`, because the daemon asked for that.
@@ -65,7 +67,7 @@ mod tests {
 
     #[test]
     fn what_the_daemon_asks_for_is_the_least() {
-        let options = ClientOptions { reconnect: MS * 10, reconnect_cap: MS * 50, ..Default::default() };
+        let options = ClientOptions { reconnect: MS * 10, reconnect_cap: MS * 50, backoff: MS * 5, ..Default::default() };
         let pauses = Pauses::new(Some(7));
         let within = |pause: Duration, ms: u32| assert!(pause >= MS * ms && pause <= MS * ms * 3 / 2, "{ms}: {pause:?}");
         for _ in 0..200 {
@@ -76,6 +78,8 @@ mod tests {
             within(pauses.reconnect(&options, 1, Some(MS * 20)), 40);
             within(pauses.reconnect(&options, 9, Some(MS * 2_000)), 2_000);
             within(pauses.reconnect(&options, 0, Some(Duration::MAX)), 300_000);
+            within(pauses.reconnect(&options, 0, Some(MS * 0)), 0);
+            within(pauses.reconnect(&options, 1, Some(MS * 0)), 10);
         }
     }
 
