@@ -78,8 +78,8 @@ mod tests {
             within(pauses.reconnect(&options, 1, Some(MS * 20)), 40);
             within(pauses.reconnect(&options, 9, Some(MS * 2_000)), 2_000);
             within(pauses.reconnect(&options, 0, Some(Duration::MAX)), 300_000);
-            within(pauses.reconnect(&options, 0, Some(MS * 0)), 0);
-            within(pauses.reconnect(&options, 1, Some(MS * 0)), 10);
+            within(pauses.reconnect(&options, 0, Some(Duration::ZERO)), 0);
+            within(pauses.reconnect(&options, 1, Some(Duration::ZERO)), 10);
         }
     }
 

@@ -132,7 +132,14 @@ impl Drop for Scripted {
 /// Options without long pauses.
 pub(crate) fn quick() -> ClientOptions {
     let ms = Duration::from_millis;
-    ClientOptions { backoff: ms(1), reconnect: ms(0), reconnect_cap: ms(2), seed: Some(7), ..Default::default() }
+    ClientOptions {
+        backoff: ms(1),
+        reconnect: ms(0),
+        reconnect_cap: ms(2),
+        backoff_cap: ms(2),
+        seed: Some(7),
+        ..Default::default()
+    }
 }
 
 /// The head of a request, and the length of its body; `None` for a body in chunks.
