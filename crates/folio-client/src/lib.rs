@@ -1,13 +1,20 @@
 //! Folio's contract over HTTP: [`HttpDriver`] is a [`Driver`](folio::Driver) that speaks to a running Folio daemon, so a
 //! program that was written for the library works on a daemon, and the daemon is held to the library's guarantees.
 //!
-//! ```no_run
+//! ```
 //! use folio::{AppendLogExt, Driver, LogEvent, ProjectExt, ProjectId, Start};
 //! use folio_client::HttpDriver;
 //! use futures_util::StreamExt;
 //!
-//! # async fn example() -> folio::Result<()> {
-//! let folio = HttpDriver::connect("http://127.0.0.1:7460")?;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> folio::Result<()> {
+//! # let store = std::sync::Arc::new(folio::memory::MemoryDriver::default());
+//! # let config = folio_server::ServerConfig { listen: ([127, 0, 0, 1], 0).into(), ..Default::default() };
+//! # let daemon = folio_server::Server::bind(store, config).await?;
+//! # let url = format!("http://{}", daemon.local_addr());
+//! # tokio::spawn(daemon.run(std::future::pending()));
+//! // `url` is where the daemon listens: http://127.0.0.1:7460 unless it was told otherwise.
+//! let folio = HttpDriver::connect(&url)?;
 //! let site = ProjectId::new("streams-site")?;
 //! folio.create_project(&site).await?;
 //! let history = folio.project(&site).history();
@@ -18,6 +25,7 @@
 //! while let Some(event) = events.next().await {
 //!     if let LogEvent::Entry { entry, position } = event? {
 //!         println!("{position}: {:?}", entry.data);
+//!         assert_eq!(entry.seq, 1);
 //!         break;
 //!     }
 //! }
