@@ -20,8 +20,8 @@ const ALLOWED: &str = "Accept, Content-Type, If-Match, If-None-Match, If-Range, 
 
 /// Response headers that a page may read.
 const EXPOSED: &str = "ETag, Location, Last-Modified, Allow, Accept-Ranges, Content-Range, Content-Length, Retry-After, \
-    Idempotency-Replayed, Folio-Existed, Folio-Next, Folio-Head, Producer-Epoch, Producer-Seq, Producer-Expected-Seq, \
-    Producer-Received-Seq, Stream-Next-Offset, Stream-Cursor, Stream-Up-To-Date, Stream-Closed, Stream-TTL, \
+    Idempotency-Replayed, Folio-Existed, Folio-Modified, Folio-Next, Folio-Head, Producer-Epoch, Producer-Seq, \
+    Producer-Expected-Seq, Producer-Received-Seq, Stream-Next-Offset, Stream-Cursor, Stream-Up-To-Date, Stream-Closed, Stream-TTL, \
     Stream-Expires-At, Stream-SSE-Data-Encoding";
 
 /// The answer to a preflight of an allowed page; `None` where the request isn't one.

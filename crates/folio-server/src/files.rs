@@ -113,6 +113,7 @@ fn described(status: StatusCode, body: Body, info: &FileInfo) -> Response {
     reply::describe(headers, media::type_of(&info.path), "no-cache");
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     reply::set(headers, LAST_MODIFIED, &date::http_date(info.modified));
+    reply::set(headers, reply::MODIFIED, &info.modified.to_string());
     if let Some(etag) = info.etag {
         reply::tag(headers, etag);
     }

@@ -18,6 +18,9 @@ use crate::problem::Answer;
 /// Says whether a delete found anything.
 pub(crate) const EXISTED: HeaderName = HeaderName::from_static("folio-existed");
 
+/// When a file was last written, in unix milliseconds like in lists; Last-Modified knows only seconds.
+pub(crate) const MODIFIED: HeaderName = HeaderName::from_static("folio-modified");
+
 /// Bytes of one piece of an answer: enough for the network to be busy, little enough to be held for a slow reader.
 pub(crate) const PIECE: usize = 64 << 10;
 
