@@ -6,8 +6,8 @@ use std::sync::Arc;
 use folio::memory::MemoryDriver;
 use folio::{
     AppendLog, AppendLogExt, AppendOptions, AppendOutcome, BlobStoreExt, Change, Cursor, Data, DocKey, DocListOptions, Driver,
-    Etag, FilePath, GapReason, Json, JsonKvExt, LogEvent, LogStream, Project, ProjectExt, ProjectId, ReadOptions, Seq, Start,
-    Target, WriteCondition,
+    Etag, FileListOptions, FilePath, FileReadOptions, GapReason, Json, JsonKvExt, LogEvent, LogStream, Project, ProjectExt,
+    ProjectId, ReadOptions, Seq, Start, Target, WriteCondition,
 };
 use folio_client::{ClientOptions, HttpDriver};
 use futures_util::StreamExt;
@@ -251,6 +251,20 @@ async fn a_copy_kept_by_changes_becomes_right_over_connections_that_are_cut() {
     }
     writer.await.unwrap();
     assert_eq!(copy, listed().await);
+}
+
+#[tokio::test]
+async fn a_file_has_one_time_through_every_door() {
+    let store = store().await;
+    let daemon = Daemon::start(&store).await;
+    let files = daemon.driver().project(&id()).files();
+    let path = FilePath::new("a.txt").unwrap();
+    let _ = files.write_bytes(&path, "abc", WriteCondition::None).await.unwrap();
+    let own = store.project(&id()).files().stat(&path, true).await.unwrap().unwrap();
+    assert_eq!(files.stat(&path, true).await.unwrap(), Some(own.clone()));
+    assert_eq!(files.read(&path, FileReadOptions::default()).await.unwrap().unwrap().info, own);
+    let options = FileListOptions { etag: true, ..Default::default() };
+    assert_eq!(files.list(options).await.unwrap().files, [own]);
 }
 
 #[tokio::test]
