@@ -75,7 +75,8 @@ impl Events {
             }
             match timeout(self.http.options.stream_idle, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => parser.feed(chunk),
-                Ok(Ok(None)) => break "the daemon ended the stream".to_owned(),
+                Ok(Ok(None)) if parser.comment().is_empty() => break "the daemon ended the stream".to_owned(),
+                Ok(Ok(None)) => break format!("the daemon ended the stream and said last: {}", parser.comment()),
                 Ok(Err(e)) => break cause(&e),
                 Err(_) => break format!("silent for {} s", self.http.options.stream_idle.as_secs_f32()),
             }

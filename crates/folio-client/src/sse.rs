@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 
+/// Bytes of a comment that are kept.
+const COMMENT: usize = 300;
+
 /// One event.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Frame {
@@ -36,6 +39,7 @@ pub(crate) struct Parser {
     data: String,
     id: String,
     retry: Option<Duration>,
+    comment: String,
 }
 
 impl Parser {
@@ -51,6 +55,7 @@ impl Parser {
             data: String::new(),
             id: String::new(),
             retry: None,
+            comment: String::new(),
         }
     }
 
@@ -63,6 +68,11 @@ impl Parser {
     /// The reconnection time that the stream asked for last.
     pub(crate) fn retry(&self) -> Option<Duration> {
         self.retry
+    }
+
+    /// The last comment since the last event, shortened: why a stream ends, where the other side says it.
+    pub(crate) fn comment(&self) -> &str {
+        &self.comment
     }
 
     /// The next event, or `None` when the next chunk is needed for it. What stands before the end of a stream without
@@ -125,7 +135,7 @@ impl Parser {
             b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
                 self.retry = Some(Duration::from_millis(text(value).parse().unwrap_or(u64::MAX)));
             }
-            // A comment has an empty name.
+            b"" => self.comment = text(value.get(..COMMENT).unwrap_or(value)),
             _ => {}
         }
         Ok(None)
@@ -136,6 +146,7 @@ impl Parser {
         let mut event = std::mem::take(&mut self.event);
         // The line feed that every data line left; without one there was no data, and so no event.
         data.pop()?;
+        self.comment.clear();
         if event.is_empty() {
             event.push_str("message");
         }

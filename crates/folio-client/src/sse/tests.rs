@@ -77,6 +77,21 @@ fn reconnection_times() {
 }
 
 #[test]
+fn the_last_comment_since_the_last_event() {
+    let comment = |stream: &str| {
+        let mut parser = Parser::new(LIMIT);
+        parser.feed(Bytes::copy_from_slice(stream.as_bytes()));
+        while parser.next().unwrap().is_some() {}
+        parser.comment().to_owned()
+    };
+    assert_eq!(comment(": a\n\n: no room: come back\nretry: 1\n\n"), "no room: come back");
+    assert_eq!(comment(": a\n\ndata: 1\n\n"), "");
+    assert_eq!(comment(&format!(":{}\n", "x".repeat(1_000))), "x".repeat(300));
+    assert_eq!(comment(&format!(":{}\n", "ü".repeat(151))).chars().filter(|&c| c == 'ü').count(), 150);
+    assert_eq!(comment("data: 1\n"), "");
+}
+
+#[test]
 fn lines_and_events_are_bounded() {
     let fed = |stream: String| {
         let mut parser = Parser::new(10);

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use folio::memory::MemoryDriver;
 use folio::{
     AppendLog, AppendLogExt, AppendOptions, AppendOutcome, BlobStoreExt, Change, Cursor, Data, DocKey, DocListOptions, Driver,
     Etag, FileListOptions, FilePath, FileReadOptions, GapReason, Json, JsonKvExt, LogEvent, LogStream, Project, ProjectExt,
-    ProjectId, ReadOptions, Seq, Start, Target, WriteCondition,
+    ProjectId, ReadOptions, Seq, Start, Target, WriteCondition, WriteOutcome,
 };
 use folio_client::{ClientOptions, HttpDriver};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 
 use crate::daemon::Daemon;
 use crate::proxy::{Cuts, Proxy};
@@ -285,4 +286,24 @@ async fn a_subscription_outlives_the_daemon() {
         assert_eq!(entry.seq, seq);
     }
     daemon.stop().await;
+}
+
+/// The server refuses before it has read the body; the reason must come through all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_body_that_is_refused_early_gets_its_reason() {
+    let daemon = Daemon::start(&store().await).await;
+    let files = daemon.driver().project(&id()).files();
+    let path = FilePath::new("a.bin").unwrap();
+    let WriteOutcome::Written { etag, .. } = files.write_bytes(&path, "abc", WriteCondition::None).await.unwrap() else {
+        panic!()
+    };
+    for _ in 0..20 {
+        let piece = || Ok(Bytes::from(vec![7; 1 << 20]));
+        let body = stream::iter((0..8).map(move |_| piece())).boxed();
+        let outcome = files.write(&path, body, WriteCondition::Absent).await.unwrap();
+        assert_eq!(outcome, WriteOutcome::Precondition { current: Some(etag) });
+        let missing = daemon.driver().project(&ProjectId::new("missing").unwrap()).files();
+        let body = stream::iter((0..8).map(move |_| piece())).boxed();
+        assert_eq!(missing.write(&path, body, WriteCondition::None).await.unwrap_err().code(), "no_project");
+    }
 }

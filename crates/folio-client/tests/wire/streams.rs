@@ -153,10 +153,13 @@ async fn from_now_stands_when_subscribe_returns_and_resumes_from_there() {
 
 #[tokio::test]
 async fn a_subscription_from_now_that_never_stands_says_so() {
-    let server = Scripted::start(|_, _| stream_of("retry: 1\n\n", End::Close)).await;
+    let server = Scripted::start(|_, _| stream_of(": no room\n\nretry: 1\n\n", End::Close)).await;
     let options = ClientOptions { deadline: Duration::from_millis(50), ..quick() };
     let error = history(&server, options).subscribe(Start::Now).await.err().unwrap();
-    assert!(error.code() == "retry" && error.to_string().contains("the daemon ended the stream"), "{error}");
+    assert!(
+        error.code() == "retry" && error.to_string().contains("the daemon ended the stream and said last: no room"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
