@@ -24,6 +24,12 @@ impl fmt::Display for Digest {
 }
 
 impl Digest {
+    /// The reverse of its text form.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok().map(Self))?
+    }
+
     fn finish(hasher: Sha256) -> Self {
         let digest: [u8; 32] = hasher.finalize().into();
         Self(digest.iter().take(8).fold(0, |all, &byte| all << 8 | u64::from(byte)))
@@ -93,6 +99,12 @@ impl KeyTable {
         } else {
             Err(Error::KeyReused { key: key.chars().take(80).flat_map(char::escape_debug).collect() })
         }
+    }
+
+    /// True where this very request is remembered.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub(crate) fn knows(&self, keyed: Keyed) -> bool {
+        self.answers.get(&keyed.key).is_some_and(|(request, _)| *request == keyed.request)
     }
 
     /// Remembers an answer and forgets the oldest one beyond the bound.

@@ -1,0 +1,246 @@
+//! Appends that wait at the same time, as one write and one sync.
+
+use crate::cursor::{Cursor, Position, Seq};
+use crate::error::{Error, Result};
+use crate::fs::line::{self, UnitEnd};
+use crate::fs::log::disk::Disk;
+use crate::fs::log::keys::Keys;
+use crate::fs::log::rewrite::Change;
+use crate::fs::store::Store;
+use crate::fs::vfs::Access;
+use crate::log::{AppendOptions, AppendOutcome, Appended, Data, Entry};
+use crate::request::{Answer, Keyed};
+
+/// A batch is written when it holds so many bytes; what waits still goes into the next.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// One append as it was asked for, with the digests of its key.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) entries: Vec<Data>,
+    pub(crate) options: AppendOptions,
+    pub(crate) keyed: Option<Keyed>,
+}
+
+/// What became of one request, before positions are known.
+enum Verdict {
+    Refused(Error),
+    Replayed(Appended),
+    Moved { head: Seq },
+    Landed { first: Seq, last: Seq },
+}
+
+/// Appends in the making: decided and encoded, not written.
+pub(crate) struct Batch<'d> {
+    disk: &'d mut Disk,
+    lines: Vec<u8>,
+    verdicts: Vec<Verdict>,
+    /// Keyed appends of this batch, by place in `verdicts`.
+    keyed: Vec<(Keyed, usize)>,
+    /// For readers that wait.
+    entries: Vec<Entry>,
+    keep_entries: bool,
+    head: Seq,
+    ts: u64,
+    closed: bool,
+    now: u64,
+}
+
+/// A written batch: an answer for each request in order, and the new entries.
+pub(crate) struct Done {
+    pub(crate) answers: Vec<Result<AppendOutcome>>,
+    pub(crate) entries: Vec<Entry>,
+    /// False when nothing had to be written.
+    pub(crate) wrote: bool,
+}
+
+impl<'d> Batch<'d> {
+    pub(crate) fn new(disk: &'d mut Disk, now: u64, keep_entries: bool) -> Self {
+        let (head, ts, closed) = (disk.head, disk.ts, disk.closed);
+        Self {
+            disk,
+            lines: Vec::new(),
+            verdicts: Vec::new(),
+            keyed: Vec::new(),
+            entries: Vec::new(),
+            keep_entries,
+            head,
+            ts,
+            closed,
+            now: now.max(ts),
+        }
+    }
+
+    /// True when no more should be added.
+    pub(crate) fn is_full(&self) -> bool {
+        self.lines.len() >= BATCH_BYTES
+    }
+
+    /// Decides one request and encodes its lines.
+    pub(crate) fn add(&mut self, request: Request) {
+        let verdict = match self.decide(&request) {
+            Ok(Some(verdict)) => verdict,
+            Ok(None) => self.encode(request),
+            Err(error) => Verdict::Refused(error),
+        };
+        self.verdicts.push(verdict);
+    }
+
+    fn decide(&mut self, request: &Request) -> Result<Option<Verdict>> {
+        self.disk.refuse_in_trouble()?;
+        if let Some(keyed) = request.keyed {
+            let key = request.options.idempotency_key.as_deref().unwrap_or_default();
+            if let Some(appended) = self.disk.keys()?.find(keyed, key)? {
+                return Ok(Some(Verdict::Replayed(appended)));
+            }
+            if let Some(verdict) = self.known_in_batch(keyed, key)? {
+                return Ok(Some(verdict));
+            }
+        }
+        if self.closed {
+            let head = self.disk.lineage.position(self.head);
+            return Err(Error::closed(self.disk.paths.name(), head));
+        }
+        match request.options.expected_head {
+            Some(expected) if !self.is_head(expected) => Ok(Some(Verdict::Moved { head: self.head })),
+            _ => Ok(None),
+        }
+    }
+
+    /// A retry that waits together with its first try.
+    fn known_in_batch(&self, keyed: Keyed, key: &str) -> Result<Option<Verdict>> {
+        let Some((known, at)) = self.keyed.iter().find(|(known, _)| known.key == keyed.key) else { return Ok(None) };
+        if known.request != keyed.request {
+            return Err(Error::KeyReused { key: key.chars().take(80).flat_map(char::escape_debug).collect() });
+        }
+        Ok(match self.verdicts.get(*at) {
+            Some(Verdict::Landed { first, last }) => {
+                let cursor = Position { epoch: 0, seq: *last };
+                Some(Verdict::Replayed(Appended { first: *first, last: *last, cursor, replayed: true }))
+            }
+            _ => None,
+        })
+    }
+
+    fn is_head(&self, expected: Cursor) -> bool {
+        let head = self.disk.lineage.position(self.head);
+        // Inside a batch the newest entries belong to the piece that this write may still begin.
+        let known_epoch = self.head == self.disk.head || !self.disk.needs_header();
+        expected.seq == self.head && expected.epoch.is_none_or(|epoch| known_epoch && epoch == head.epoch)
+    }
+
+    fn encode(&mut self, request: Request) -> Verdict {
+        let Request { entries, options, keyed } = request;
+        let count = entries.len() as u64;
+        let total = count + u64::from(options.close);
+        let first = self.head + 1;
+        if let Some(keyed) = keyed {
+            self.keyed.push((keyed, self.verdicts.len()));
+        }
+        let end_of = |at: u64| {
+            if at < total { UnitEnd::default() } else { UnitEnd { entries: (total > 1).then_some(count), key: keyed } }
+        };
+        for (at, data) in (1..).zip(entries) {
+            self.head += 1;
+            line::push_entry(&mut self.lines, self.head, self.now, total - at, end_of(at), &data);
+            if self.keep_entries {
+                self.entries.push(Entry { seq: self.head, ts: self.now, data });
+            }
+        }
+        if options.close {
+            line::push_closed(&mut self.lines, self.head, self.now, end_of(total));
+            self.closed = true;
+        }
+        self.ts = self.now;
+        Verdict::Landed { first, last: self.head }
+    }
+
+    /// Writes and syncs the batch.
+    ///
+    /// # Errors
+    /// Nothing was written, unless it is [`Error::OutcomeUnknown`]. The error is the answer to every request.
+    pub(crate) fn commit(self, store: &Store) -> Result<Done> {
+        let Self { disk, lines, verdicts, keyed, entries, head, ts, closed, .. } = self;
+        let wrote = !lines.is_empty();
+        if wrote {
+            disk.write(store, &lines)?;
+            disk.head = head;
+            disk.ts = ts;
+            disk.closed = closed;
+            for (keyed, at) in keyed {
+                if let (Some(Verdict::Landed { first, last }), Keys::Table(table)) = (verdicts.get(at), &mut disk.keys) {
+                    table.remember(keyed, Answer { first: *first, cursor: disk.lineage.position(*last) });
+                }
+            }
+        }
+        let position = |seq: Seq| disk.lineage.position(seq);
+        let answers = verdicts
+            .into_iter()
+            .map(|verdict| match verdict {
+                Verdict::Refused(error) => Err(error),
+                Verdict::Replayed(appended) if appended.cursor.epoch == 0 => {
+                    Ok(AppendOutcome::Appended(Appended { cursor: position(appended.last), ..appended }))
+                }
+                Verdict::Replayed(appended) => Ok(AppendOutcome::Appended(appended)),
+                Verdict::Moved { head } => Ok(AppendOutcome::Precondition { head: position(head) }),
+                Verdict::Landed { first, last } => {
+                    Ok(AppendOutcome::Appended(Appended { first, last, cursor: position(last), replayed: false }))
+                }
+            })
+            .collect();
+        Ok(Done { answers, entries, wrote })
+    }
+}
+
+impl Disk {
+    /// Appends whole units to the newest segment, after a new header where one is due.
+    fn write(&mut self, store: &Store, lines: &[u8]) -> Result<()> {
+        if self.needs_header() {
+            self.new_header(store, Change::default())?;
+        }
+        let full = |disk: &Self| {
+            let newest = disk.newest.as_ref();
+            newest.is_some_and(|newest| newest.base < disk.head && newest.end + lines.len() as u64 > store.options.segment_bytes)
+        };
+        if full(self) {
+            self.new_header(store, Change { seal: true, ..Change::default() })?;
+        }
+        self.open_writer()?;
+        let Some(newest) = &mut self.newest else { return Err(Error::Retry { what: "the log went away".into() }) };
+        let Some(writer) = newest.writer.clone() else { return Err(Error::Retry { what: "the log went away".into() }) };
+        let missing_newline: &[u8] = if newest.ended { b"" } else { b"\n" };
+        let written = if missing_newline.is_empty() {
+            writer.append_all(lines)
+        } else {
+            writer.append_all(&[missing_newline, lines].concat())
+        };
+        if let Err(error) = written {
+            // A full disk shows before anything was synced: what was written of it is taken back.
+            if error.disk_full() && writer.truncate(newest.end).is_ok() {
+                return Err(error.into());
+            }
+            return Err(self.unknown(store, &error));
+        }
+        if let Err(error) = store.sync_file(&writer) {
+            return Err(self.unknown(store, &error));
+        }
+        newest.end += (missing_newline.len() + lines.len()) as u64;
+        newest.len = newest.end;
+        newest.ended = true;
+        Ok(())
+    }
+
+    fn open_writer(&mut self) -> Result<()> {
+        let path = self.paths.newest();
+        let Some(newest) = &mut self.newest else { return Ok(()) };
+        if newest.writer.is_none() {
+            let went = || Error::Retry { what: format!("{path} was replaced while it was opened") };
+            let file = self.project.open(&path, Access::Append)?.ok_or_else(went)?;
+            if file.meta()?.inode != newest.inode {
+                return Err(went());
+            }
+            newest.writer = Some(std::sync::Arc::new(file));
+        }
+        Ok(())
+    }
+}

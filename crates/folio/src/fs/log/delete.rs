@@ -1,0 +1,99 @@
+//! Deleting a log so that a crash leaves it whole or gone.
+
+use crate::error::Result;
+use crate::fs::line::Header;
+use crate::fs::log::disk::Disk;
+use crate::fs::log::paths::{LogPaths, sealed_name};
+use crate::fs::store::Store;
+use crate::fs::vfs::Dir;
+use crate::name::LogName;
+
+impl Disk {
+    /// Removes the log's files. What forks of it left behind stays, and says that the name is not free yet.
+    ///
+    /// # Errors
+    /// The log is still there, unless the outcome is unknown.
+    pub(crate) fn delete(self: Box<Self>, store: &Store) -> Result<()> {
+        if !self.sealed.is_empty() || self.fork_of.is_some() {
+            // One rename makes several files absent at once; what follows only tidies up.
+            put_absent(store, &self.project, &self.paths, self.fork_of.clone())?;
+        }
+        remove_remains(store, &self.project, &self.paths, self.fork_of.as_ref())
+    }
+}
+
+/// Puts a header that says "absent" in the place of the newest segment.
+pub(crate) fn put_absent(store: &Store, project: &Dir, paths: &LogPaths, fork_of: Option<LogName>) -> Result<()> {
+    let (folder, grown) = project.make_dirs(paths.folder())?;
+    for parent in grown {
+        parent.sync()?;
+    }
+    let temporary = store.temp()?;
+    let header = Header {
+        lineage: crate::lineage::Lineage::adopted(),
+        id: temporary.file().identity()?,
+        base: 0,
+        horizon: 0,
+        closed: false,
+        absent: true,
+        fork_of,
+        ts: store.now_ms(),
+    };
+    let mut line = Vec::new();
+    header.push(&mut line);
+    temporary.file().append_all(&line)?;
+    temporary.file().sync_all()?;
+    temporary.keep_as(&folder, &paths.newest_name())?;
+    folder.sync().map_err(|error| store.unknown(&store.shown(project, &paths.newest()), &error))
+}
+
+/// Removes the files of a log that counts as absent, and its marker at the log it was forked from.
+pub(crate) fn remove_remains(store: &Store, project: &Dir, paths: &LogPaths, fork_of: Option<&LogName>) -> Result<()> {
+    if let Some(sealed) = project.dir(paths.sealed())? {
+        let mut names = Vec::new();
+        for listed in sealed.list()? {
+            names.extend(listed?.name.to_str().and_then(super::paths::parse_sealed));
+        }
+        for first in names {
+            sealed.unlink(sealed_name(first))?;
+        }
+        sealed.sync()?;
+    }
+    if let Some(source) = fork_of {
+        unmark(project, &LogPaths::of(source), paths.name())?;
+    }
+    if let Some(folder) = project.dir(paths.folder())? {
+        folder.unlink(paths.newest_name())?;
+        let forks_left = remove_empty(project, paths)?;
+        folder.sync().map_err(|error| store.unknown(&store.shown(project, &paths.newest()), &error))?;
+        debug_assert!(!forks_left || project.dir(paths.sealed()).is_ok());
+    }
+    Ok(())
+}
+
+/// Removes the folder of sealed segments unless forks hold it. True where they do.
+fn remove_empty(project: &Dir, paths: &LogPaths) -> Result<bool> {
+    project.rmdir(paths.forks())?;
+    Ok(project.dir(paths.sealed())?.is_some() && !project.rmdir(paths.sealed())?)
+}
+
+/// Removes the marker of a fork that is gone, and the folders that this leaves empty.
+fn unmark(project: &Dir, source: &LogPaths, fork: &LogName) -> Result<()> {
+    let marker = source.marker(fork);
+    if project.unlink(&marker)? {
+        let mut folder = marker.as_str();
+        while let Some((parent, _)) = folder.rsplit_once('/') {
+            if parent == source.sealed() && project.stat(source.newest())?.is_some() {
+                break;
+            }
+            if !project.rmdir(parent)? || parent == source.sealed() {
+                if let Some(kept) = project.dir(parent)? {
+                    kept.sync()?;
+                }
+                break;
+            }
+            folder = parent;
+        }
+    }
+    Ok(())
+}

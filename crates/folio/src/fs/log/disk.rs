@@ -1,0 +1,356 @@
+//! A log as it lies on disk: what its first and last lines say, read without writing anything.
+
+use std::sync::Arc;
+
+use crate::cursor::{Epoch, Seq};
+use crate::error::{Error, Result};
+use crate::fs::line::Header;
+use crate::fs::log::keys::{self, Keys};
+use crate::fs::log::paths::{LogPaths, parse_sealed, sealed_name};
+use crate::fs::log::view::{NewestView, View};
+use crate::fs::segment::{self, First, Kind, Opening};
+use crate::fs::vfs::{Access, Dir, File, Meta};
+use crate::lineage::{Bounds, Lineage};
+use crate::name::LogName;
+use crate::request::KeyTable;
+
+/// Why the next write must begin a new piece.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NewPiece {
+    /// There is no header yet: a new log, or one that another tool wrote.
+    First,
+    /// Entries that somebody saw may be missing: the old piece counts as ended at the head.
+    Broken,
+}
+
+/// The newest segment, open for reading.
+#[derive(Debug)]
+pub(crate) struct Newest {
+    pub(crate) file: Arc<File>,
+    /// Opened by the first write.
+    pub(crate) writer: Option<Arc<File>>,
+    pub(crate) kind: Kind,
+    /// Offset of the first line after the header.
+    pub(crate) start: u64,
+    /// Offset where the log ends.
+    pub(crate) end: u64,
+    /// Length of the file; what lies between `end` and `len` is no part of the log.
+    pub(crate) len: u64,
+    /// False when the last line lacks its newline.
+    pub(crate) ended: bool,
+    /// The seq before its first entry.
+    pub(crate) base: Seq,
+    pub(crate) inode: u64,
+}
+
+/// A log that is there, as whoever runs its writes holds it.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    pub(crate) project: Dir,
+    pub(crate) paths: Arc<LogPaths>,
+    pub(crate) newest: Option<Newest>,
+    /// First seqs of the sealed segments, rising.
+    pub(crate) sealed: Arc<Vec<Seq>>,
+    pub(crate) lineage: Arc<Lineage>,
+    pub(crate) horizon: Seq,
+    pub(crate) head: Seq,
+    /// Time of the newest entry.
+    pub(crate) ts: u64,
+    pub(crate) closed: bool,
+    /// The log that this one was forked from.
+    pub(crate) fork_of: Option<LogName>,
+    pub(crate) keys: Keys,
+    pub(crate) new_piece: Option<NewPiece>,
+    /// Why writes are refused until doctor was here.
+    pub(crate) trouble: Option<String>,
+}
+
+/// What was found of a log.
+#[derive(Debug)]
+pub(crate) enum Found {
+    There(Box<Disk>),
+    Absent,
+    /// Deleted, while forks of it live.
+    Gone,
+}
+
+impl Disk {
+    /// Reads the log at `paths`. `life` is the root's: a log whose newest epoch is below it goes on in a new piece.
+    pub(crate) fn open(project: &Dir, paths: &Arc<LogPaths>, life: Epoch) -> Result<Found> {
+        let sealed = sealed_firsts(project, paths)?;
+        let file = match project.open(paths.newest(), Access::Read) {
+            Err(error) if error.missing() => None,
+            Err(error) if error.foreign() => {
+                let what = format!("the log at {}", project.path().join(paths.newest()).display());
+                return Err(Error::Damaged { what, why: error.why(), etag: None });
+            }
+            other => other?,
+        };
+        let mut disk = Self { sealed: Arc::new(sealed), keys: Keys::Unread, new_piece: None, ..Self::empty(project, paths) };
+        match file {
+            Some(file) => {
+                if !disk.read_newest(file)? {
+                    return disk.absent();
+                }
+            }
+            None if disk.sealed.is_empty() => return disk.absent(),
+            None => disk.without_newest()?,
+        }
+        if disk.lineage.epoch() > 0 && disk.lineage.epoch() < life {
+            disk.new_piece = Some(NewPiece::Broken);
+        }
+        Ok(Found::There(Box::new(disk)))
+    }
+
+    /// A log that was never written to.
+    pub(crate) fn empty(project: &Dir, paths: &Arc<LogPaths>) -> Self {
+        Self {
+            project: project.clone(),
+            paths: paths.clone(),
+            newest: None,
+            sealed: Arc::default(),
+            lineage: Arc::new(Lineage::adopted()),
+            horizon: 0,
+            head: 0,
+            ts: 0,
+            closed: false,
+            fork_of: None,
+            keys: Keys::Table(KeyTable::default()),
+            new_piece: Some(NewPiece::First),
+            trouble: None,
+        }
+    }
+
+    fn absent(&self) -> Result<Found> {
+        let forks = self.project.dir(self.paths.forks())?;
+        let marked = match forks {
+            Some(folder) => any_marker(&folder)?,
+            None => false,
+        };
+        Ok(if marked { Found::Gone } else { Found::Absent })
+    }
+
+    /// False: the log counts as absent.
+    fn read_newest(&mut self, file: File) -> Result<bool> {
+        let opening = Opening::read(&file).map_err(|e| self.named(e))?;
+        let meta = file.meta()?;
+        match opening.first.clone() {
+            First::Header(header) if header.absent => return Ok(false),
+            First::Header(header) => self.take_header(&meta, *header),
+            First::Adopted => self.take_adopted(&file, &opening)?,
+            First::Bad => self.take_bad(&file, &opening)?,
+        }
+        let base = self.base_of_newest(&file, &opening)?;
+        let tail = segment::tail(&file, opening.kind(), opening.start, opening.len)?;
+        match tail.last {
+            Some(last) => {
+                self.head = last.seq.max(base);
+                self.ts = self.ts.max(last.ts);
+                self.closed |= last.closed;
+            }
+            None => self.head = base,
+        }
+        self.newest = Some(Newest {
+            file: Arc::new(file),
+            writer: None,
+            kind: opening.kind(),
+            start: opening.start,
+            end: tail.end,
+            len: opening.len,
+            ended: tail.ended,
+            base,
+            inode: meta.inode,
+        });
+        if tail.end < opening.len && opening.kind() == Kind::Ours {
+            self.new_piece = Some(NewPiece::Broken);
+        }
+        self.horizon = self.horizon.min(self.head);
+        Ok(true)
+    }
+
+    fn take_header(&mut self, meta: &Meta, header: Header) {
+        self.horizon = header.horizon;
+        self.closed = header.closed;
+        self.ts = header.ts;
+        if header.id != (meta.inode, meta.birth_ns) {
+            self.new_piece = Some(NewPiece::Broken);
+        }
+        self.fork_of = header.fork_of;
+        self.lineage = Arc::new(header.lineage);
+    }
+
+    fn take_adopted(&mut self, file: &File, opening: &Opening) -> Result<()> {
+        self.new_piece = Some(NewPiece::First);
+        if self.sealed.is_empty() {
+            let first = segment::first_entry(file, Kind::Adopted, opening.start, opening.len)?;
+            self.horizon = first.map_or(0, |first| first - 1);
+            return Ok(());
+        }
+        // Another tool's file where ours was: what the sealed segments say goes on.
+        self.new_piece = Some(NewPiece::Broken);
+        self.take_last_sealed().map(|_| ())
+    }
+
+    fn take_bad(&mut self, file: &File, opening: &Opening) -> Result<()> {
+        let path = file.path().display();
+        self.trouble = Some(format!("the first line of {path} is neither a good header nor an entry of another tool"));
+        if self.sealed.is_empty() {
+            let first = segment::first_entry(file, Kind::Ours, opening.start, opening.len)?;
+            self.horizon = first.map_or(0, |first| first - 1);
+            return Ok(());
+        }
+        self.take_last_sealed().map(|_| ())
+    }
+
+    fn base_of_newest(&self, file: &File, opening: &Opening) -> Result<Seq> {
+        match &opening.first {
+            First::Header(header) => Ok(header.base),
+            _ => {
+                let first = segment::first_entry(file, opening.kind(), opening.start, opening.len)?;
+                let before = self.sealed.last().map_or(self.horizon, |first| first - 1);
+                Ok(first.map_or(before, |first| first - 1).max(before))
+            }
+        }
+    }
+
+    /// The newest segment is gone: the last sealed one tells how far the log reached.
+    fn without_newest(&mut self) -> Result<()> {
+        self.head = self.take_last_sealed()?;
+        self.new_piece = Some(NewPiece::Broken);
+        Ok(())
+    }
+
+    /// Takes lineage and horizon from the last sealed segment; returns the seq of its last entry.
+    fn take_last_sealed(&mut self) -> Result<Seq> {
+        let (Some(&oldest), Some(&first)) = (self.sealed.first(), self.sealed.last()) else { return Ok(0) };
+        self.horizon = oldest - 1;
+        let path = format!("{}/{}", self.paths.sealed(), sealed_name(first));
+        let Some(file) = self.project.open(path, Access::Read)? else { return Ok(first - 1) };
+        let opening = Opening::read(&file).map_err(|e| self.named(e))?;
+        if let First::Header(header) = &opening.first {
+            self.lineage = Arc::new(header.lineage.clone());
+            self.fork_of.clone_from(&header.fork_of);
+            self.horizon = self.horizon.max(header.horizon);
+            self.ts = header.ts;
+        }
+        let tail = segment::tail(&file, opening.kind(), opening.start, opening.len)?;
+        if let Some(last) = tail.last {
+            self.ts = self.ts.max(last.ts);
+        }
+        let last = tail.last.map_or(first - 1, |last| last.seq);
+        self.horizon = self.horizon.min(last);
+        Ok(last)
+    }
+
+    fn named(&self, error: Error) -> Error {
+        match error {
+            Error::NewerFormat { why, .. } => Error::NewerFormat { what: format!("the log at {}", self.file_name()), why },
+            other => other,
+        }
+    }
+
+    /// The table of keys, read from the newest segment on first use.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where the line with the table is.
+    pub(crate) fn keys(&mut self) -> Result<&mut KeyTable> {
+        self.read_keys()?;
+        match &mut self.keys {
+            Keys::Table(table) => Ok(table),
+            Keys::Damaged { .. } | Keys::Unread => Err(damaged_keys(&self.project, &self.paths)),
+        }
+    }
+
+    /// Makes sure that the table was looked for.
+    pub(crate) fn read_keys(&mut self) -> Result<()> {
+        if matches!(self.keys, Keys::Unread) {
+            self.keys = match &self.newest {
+                Some(newest) if newest.kind == Kind::Ours => keys::load(newest, &self.lineage)?,
+                _ => Keys::Table(KeyTable::default()),
+            };
+        }
+        Ok(())
+    }
+
+    /// The whole path of the newest segment, for people.
+    pub(crate) fn file_name(&self) -> String {
+        self.project.path().join(self.paths.newest()).display().to_string()
+    }
+
+    /// True when the name still leads to the file that is held, at the length that is known.
+    pub(crate) fn is_current(&self) -> Result<bool> {
+        let meta = match self.project.stat(self.paths.newest()) {
+            Err(error) if error.missing() => None,
+            other => other?,
+        };
+        Ok(match (&self.newest, meta) {
+            (Some(newest), Some(meta)) => newest.inode == meta.inode && newest.len == meta.size,
+            // Nothing is held that could be compared: look again.
+            _ => false,
+        })
+    }
+
+    /// The log as readers may see it now.
+    pub(crate) fn view(&self) -> View {
+        View {
+            project: self.project.clone(),
+            paths: self.paths.clone(),
+            sealed: self.sealed.clone(),
+            newest: self.newest.as_ref().map(|newest| NewestView {
+                file: newest.file.clone(),
+                kind: newest.kind,
+                start: newest.start,
+                end: newest.end,
+                base: newest.base,
+                inode: newest.inode,
+            }),
+            lineage: self.lineage.clone(),
+            bounds: Bounds { horizon: self.horizon, head: self.head, ended: self.new_piece == Some(NewPiece::Broken) },
+            closed: self.closed,
+        }
+    }
+
+    /// The seq before the first entry of the sealed segment after `at`, or of the newest.
+    pub(crate) fn bound_of_sealed(&self, at: usize) -> Seq {
+        let newest = self.newest.as_ref().map_or(self.head, |newest| newest.base);
+        self.sealed.get(at + 1).map_or(newest, |next| next - 1)
+    }
+}
+
+fn sealed_firsts(project: &Dir, paths: &LogPaths) -> Result<Vec<Seq>> {
+    let Some(folder) = project.dir(paths.sealed())? else { return Ok(Vec::new()) };
+    let mut firsts = Vec::new();
+    for listed in folder.list()? {
+        firsts.extend(listed?.name.to_str().and_then(parse_sealed));
+    }
+    firsts.sort_unstable();
+    Ok(firsts)
+}
+
+/// True where a marker of a fork lies in the folder or below it.
+fn any_marker(folder: &Dir) -> Result<bool> {
+    for listed in folder.list()? {
+        let listed = listed?;
+        match listed.kind {
+            crate::fs::vfs::Kind::File => return Ok(true),
+            crate::fs::vfs::Kind::Dir => {
+                if let Some(below) = folder.dir(&listed.name)?
+                    && any_marker(&below)?
+                {
+                    return Ok(true);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(false)
+}
+
+fn damaged_keys(project: &Dir, paths: &LogPaths) -> Error {
+    let path = project.path().join(paths.newest());
+    Error::Damaged {
+        what: format!("the table of idempotency keys, in the second line of {}", path.display()),
+        why: "its line does not verify, so a retry could be taken for a new append; appends without a key go on".into(),
+        etag: None,
+    }
+}

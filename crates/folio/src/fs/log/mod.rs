@@ -1,0 +1,253 @@
+//! Logs on files.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `paths` | where a log lies |
+//! | `disk` | what its first and last lines say |
+//! | `keys` | its table of idempotency keys |
+//! | `view`, `ring` | what readers see |
+//! | `append`, `rewrite`, `delete`, `fork` | what writers do |
+//! | `core` | one log in use: one writer at a time, readers that never wait for it |
+//! | `set`, `list` | all logs of a root in use; all logs of a project |
+
+mod append;
+mod core;
+mod delete;
+mod disk;
+mod fork;
+mod keys;
+mod list;
+mod paths;
+mod rewrite;
+mod ring;
+mod set;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use self::append::Request;
+use self::core::{Hold, LogCore, Op};
+use self::disk::{Disk, Found};
+use self::paths::LogPaths;
+pub(crate) use self::set::Logs;
+use self::view::View;
+use crate::cursor::{Position, Seq};
+use crate::driver::LogList;
+use crate::error::{Error, Result};
+use crate::follow::{Budget, Item, Presence, Source, follow};
+use crate::fs::gates;
+use crate::fs::store::{Store, off_runtime};
+use crate::fs::vfs::Dir;
+use crate::log::{AppendLog, AppendOptions, AppendOutcome, Data, LogStatus, LogStream, Page, ReadOptions, Start, Truncated};
+use crate::name::{LogName, ProjectId};
+use crate::page::page;
+use crate::request::Keyed;
+
+/// A handle to a log of a project.
+#[derive(Clone, Debug)]
+pub(crate) struct FsLog {
+    logs: Arc<Logs>,
+    project: ProjectId,
+    name: LogName,
+}
+
+impl FsLog {
+    pub(crate) fn new(logs: Arc<Logs>, project: ProjectId, name: LogName) -> Self {
+        Self { logs, project, name }
+    }
+
+    fn core(&self) -> Arc<LogCore> {
+        self.logs.core(&self.project, &self.name)
+    }
+
+    fn store(&self) -> &Arc<Store> {
+        self.logs.store()
+    }
+
+    async fn hold(&self) -> Result<Hold> {
+        Ok(Hold { running: self.store().enter().await?, gate: self.store().gates.shared(&self.project).await })
+    }
+}
+
+/// Lists the logs of a project. Blocks.
+pub(crate) fn list_logs(project: &Dir, after: Option<&LogName>, limit: usize) -> Result<LogList> {
+    list::list(project, after, limit)
+}
+
+/// Copies all logs of a project into another one that has none. Nobody writes in the source meanwhile. Blocks.
+pub(crate) fn copy_logs(store: &Store, source: &Dir, target: &Dir) -> Result<()> {
+    let mut copy = |name: LogName| match Disk::open(source, &Arc::new(LogPaths::of(&name)), store.life())? {
+        Found::There(disk) => fork::copy_into(store, &disk, target),
+        Found::Absent | Found::Gone => Ok(()),
+    };
+    copy(LogName::history())?;
+    list::walk(source, &mut copy)
+}
+
+#[async_trait]
+impl AppendLog for FsLog {
+    async fn append(&self, entries: Vec<Data>, options: AppendOptions) -> Result<AppendOutcome> {
+        self.store().options.limits.check_entries(&entries)?;
+        let core = self.core();
+        if entries.is_empty() && !options.close {
+            let _running = self.store().enter().await?;
+            return core.nothing().await.map(AppendOutcome::Appended);
+        }
+        let keyed = Keyed::of(&entries, &options)?;
+        let hold = self.hold().await?;
+        let request = Request { entries, options, keyed };
+        core.ask(|reply| Op::Append { request, hold, reply }).await
+    }
+
+    async fn read(&self, options: ReadOptions) -> Result<Page> {
+        let _running = self.store().enter().await?;
+        let core = self.core();
+        core.look().await?;
+        match page(&Following(Arc::clone(&core)), &options).await? {
+            Some(page) => Ok(page),
+            // It was deleted meanwhile; looking again tells what is there now.
+            None => Err(core.look().await.err().unwrap_or_else(|| Error::no_log(&self.project, &self.name))),
+        }
+    }
+
+    async fn subscribe(&self, start: Start) -> Result<LogStream> {
+        let _running = self.store().enter().await?;
+        let core = self.core();
+        match core.look().await {
+            Ok(_) | Err(Error::NoLog { .. } | Error::Gone { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        follow(Arc::new(Following(core)), start).await
+    }
+
+    async fn truncate(&self, up_to: Seq) -> Result<Truncated> {
+        let hold = self.hold().await?;
+        self.core().ask(|reply| Op::Truncate { up_to, hold, reply }).await
+    }
+
+    async fn status(&self) -> Result<LogStatus> {
+        let _running = self.store().enter().await?;
+        let core = self.core();
+        let (view, bytes) = core.read(|view| view.bytes()).await?;
+        Ok(LogStatus {
+            head: view.head(),
+            horizon: view.bounds.horizon,
+            lineage: view.lineage.pieces(view.bounds.head),
+            closed: view.closed,
+            bytes,
+        })
+    }
+
+    async fn close(&self) -> Result<Position> {
+        let hold = self.hold().await?;
+        self.core().ask(|reply| Op::Close { hold, reply }).await
+    }
+
+    async fn fork(&self, at: Seq, target: &LogName) -> Result<()> {
+        let running = self.store().enter().await?;
+        let gate = self.store().gates.alone(&self.project).await;
+        let (source, target) = (self.core(), self.logs.core(&self.project, target));
+        off_runtime(move || {
+            let outcome = source.fork(at, &target);
+            drop((gate, running));
+            outcome
+        })
+        .await
+    }
+
+    async fn delete(&self) -> Result<()> {
+        if self.name.is_history() {
+            return Err(Error::history_stays());
+        }
+        let hold = self.hold().await?;
+        self.core().ask(|reply| Op::Delete { hold, reply }).await
+    }
+}
+
+impl LogCore {
+    /// Runs `work` on what lies on disk now, off the runtime. Another program's changes are noticed here.
+    async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl Fn(&View) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<(View, T)> {
+        let work = Arc::new(work);
+        loop {
+            let (view, _) = self.look().await?;
+            let work = Arc::clone(&work);
+            let read = off_runtime(move || {
+                if view.is_current()? {
+                    let outcome = work(&view)?;
+                    Ok(Some((view, outcome)))
+                } else {
+                    Ok(None)
+                }
+            })
+            .await?;
+            match read {
+                Some(read) => return Ok(read),
+                None => self.ask(|reply| Op::Load { reply }).await?,
+            }
+        }
+    }
+
+    /// Makes `target` of this log. Nobody writes in the project meanwhile.
+    fn fork(&self, at: Seq, target: &Self) -> Result<()> {
+        self.store.writable()?;
+        match self.obtain()? {
+            Found::There(disk) => {
+                let outcome = fork::fork(&self.store, &disk, at, &target.paths);
+                target.forget();
+                outcome
+            }
+            Found::Absent => Err(Error::no_log(&self.project, &self.name)),
+            Found::Gone => Err(Error::gone(&self.project, &self.name)),
+        }
+    }
+}
+
+/// A log as following and paging see it.
+struct Following(Arc<LogCore>);
+
+#[async_trait]
+impl Source for Following {
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
+    }
+
+    async fn snapshot(&self) -> Result<Presence> {
+        match self.0.look().await {
+            Ok((view, life)) => Ok(Presence::Live(view.snapshot(life))),
+            Err(Error::NoLog { .. } | Error::Gone { .. } | Error::NoProject { .. }) => Ok(Presence::Missing),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read_after(&self, after: Seq, budget: Budget) -> Result<Vec<Item>> {
+        if let Some(entries) = self.0.recent(after, budget.entries, budget.bytes) {
+            return Ok(entries.into_iter().map(Item::Entry).collect());
+        }
+        let read = self.0.read(move |view| view.items(after.max(view.bounds.horizon), view.bounds.head, budget)).await;
+        missing_is_nothing(read)
+    }
+
+    async fn read_before(&self, before: Seq, budget: Budget) -> Result<Vec<Item>> {
+        let read = self.0.read(move |view| view.last_items(view.bounds.horizon, view.bounds.head.min(before - 1), budget)).await;
+        let mut items = missing_is_nothing(read)?;
+        items.reverse();
+        Ok(items)
+    }
+}
+
+/// A log that went away while it was read: the next look tells.
+fn missing_is_nothing(read: Result<(View, Vec<Item>)>) -> Result<Vec<Item>> {
+    match read {
+        Ok((_, items)) => Ok(items),
+        Err(Error::NoLog { .. } | Error::Gone { .. } | Error::NoProject { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}

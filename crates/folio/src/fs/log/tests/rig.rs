@@ -1,0 +1,130 @@
+//! A project on a temporary root, and short words for its log.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+
+use crate::clock::ManualClock;
+use crate::cursor::Seq;
+use crate::fs::FsOptions;
+use crate::fs::log::{FsLog, Logs};
+use crate::fs::store::Store;
+use crate::json::Json;
+use crate::log::{AppendLog, AppendOptions, AppendOutcome, Appended, Data, Entry, LogEvent, Page, ReadOptions, Start};
+use crate::name::{LogName, ProjectId};
+
+pub(super) struct Rig {
+    folder: tempfile::TempDir,
+    options: FsOptions,
+    pub(super) store: Arc<Store>,
+    pub(super) logs: Arc<Logs>,
+}
+
+impl Rig {
+    pub(super) fn new() -> Self {
+        Self::with(FsOptions { clock: Arc::new(ManualClock::new(1_763_900_000_000)), ..FsOptions::default() })
+    }
+
+    pub(super) fn with(options: FsOptions) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("p/.meta")).unwrap();
+        let store = Store::open(folder.path(), options.clone()).unwrap();
+        let logs = Arc::new(Logs::new(Arc::clone(&store)));
+        Self { folder, options, store, logs }
+    }
+
+    /// Closes the store and opens it again.
+    pub(super) async fn reopen(&mut self) {
+        self.store.close().await.unwrap();
+        self.store = Store::open(self.folder.path(), self.options.clone()).unwrap();
+        self.logs = Arc::new(Logs::new(Arc::clone(&self.store)));
+    }
+
+    pub(super) fn path(&self, rel: &str) -> PathBuf {
+        self.folder.path().join("p/.meta").join(rel)
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(super) fn history(&self) -> FsLog {
+        self.log("history")
+    }
+
+    pub(super) fn log(&self, name: &str) -> FsLog {
+        FsLog::new(Arc::clone(&self.logs), ProjectId::new("p").unwrap(), LogName::new(name).unwrap())
+    }
+
+    pub(super) fn text(&self, rel: &str) -> String {
+        std::fs::read_to_string(self.path(rel)).unwrap()
+    }
+
+    pub(super) fn write(&self, rel: &str, bytes: impl AsRef<[u8]>) {
+        std::fs::create_dir_all(self.path(rel).parent().unwrap()).unwrap();
+        std::fs::write(self.path(rel), bytes).unwrap();
+    }
+
+    /// Names in the folder of sealed segments of the history.
+    pub(super) fn sealed(&self) -> Vec<String> {
+        let Ok(folder) = std::fs::read_dir(self.path("history.d")) else { return Vec::new() };
+        let mut names: Vec<String> = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// What lies in quarantine, the index left out.
+    pub(super) fn quarantined(&self) -> Vec<Vec<u8>> {
+        let folder = std::fs::read_dir(self.folder.path().join(".folio/quarantine")).unwrap();
+        let paths = folder.map(|entry| entry.unwrap().path()).filter(|path| !path.ends_with("index.jsonl"));
+        paths.map(|path| std::fs::read(path).unwrap()).collect()
+    }
+}
+
+pub(super) fn json(text: &str) -> Data {
+    Data::Json(Json::parse(text.as_bytes()).unwrap())
+}
+
+pub(super) async fn append_with(log: &FsLog, texts: &[&str], options: AppendOptions) -> Appended {
+    match log.append(texts.iter().map(|text| json(text)).collect(), options).await.unwrap() {
+        AppendOutcome::Appended(appended) => appended,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(super) async fn append(log: &FsLog, texts: &[&str]) -> Appended {
+    append_with(log, texts, AppendOptions::default()).await
+}
+
+pub(super) fn keyed(key: &str) -> AppendOptions {
+    AppendOptions { idempotency_key: Some(key.into()), ..AppendOptions::default() }
+}
+
+pub(super) async fn page(log: &FsLog, since: Option<&str>) -> Page {
+    log.read(ReadOptions { since: since.map(|since| since.parse().unwrap()), ..ReadOptions::default() }).await.unwrap()
+}
+
+pub(super) fn texts(entries: &[Entry]) -> Vec<(Seq, String)> {
+    let text = |data: &Data| match data {
+        Data::Json(value) => value.to_string(),
+        Data::Bytes(bytes) => format!("{bytes:?}"),
+    };
+    entries.iter().map(|entry| (entry.seq, text(&entry.data))).collect()
+}
+
+/// Everything that a reader from `since` is told until it has caught up, in short: `1 2 gap:corrupt(3..5) 6`.
+pub(super) async fn told(log: &FsLog, since: &str) -> String {
+    let mut stream = log.subscribe(Start::After(since.parse().unwrap())).await.unwrap();
+    let mut words = Vec::new();
+    loop {
+        match stream.next().await.unwrap().unwrap() {
+            LogEvent::CaughtUp { .. } => return words.join(" "),
+            LogEvent::Entry { entry, .. } => words.push(entry.seq.to_string()),
+            LogEvent::Gap(gap) => {
+                words.push(format!("{}:{}>{}", gap.reason.as_str(), gap.lost.unwrap_or_default(), gap.resumes_after.seq));
+            }
+            other => words.push(format!("{other:?}")),
+        }
+    }
+}
