@@ -81,7 +81,7 @@ impl Snapshot {
 
     /// True where a seq means the same entry at both moments.
     pub(crate) fn agrees(&self, other: &Self) -> bool {
-        self.life == other.life && same(&self.lineage, &other.lineage)
+        self.life == other.life && self.bounds.ended == other.bounds.ended && same(&self.lineage, &other.lineage)
     }
 }
 
@@ -170,7 +170,7 @@ impl View {
 
     /// True where a seq means the same entry in both views.
     fn agrees(&self, other: &Self) -> bool {
-        self.life == other.life && same(&self.lineage, &other.lineage)
+        self.life == other.life && self.bounds.ended == other.bounds.ended && same(&self.lineage, &other.lineage)
     }
 }
 

@@ -55,7 +55,8 @@ impl Opening {
         if line::looks_adopted(line.bytes) {
             return Ok(Self { first: First::Adopted, start: 0, len });
         }
-        Ok(Self { first: First::Bad, start: line.next, len })
+        // It is read on: a lost newline may have glued the first entry to it.
+        Ok(Self { first: First::Bad, start: 0, len })
     }
 
     pub(crate) fn kind(&self) -> Kind {

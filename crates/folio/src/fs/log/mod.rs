@@ -107,7 +107,8 @@ impl AppendLog for FsLog {
     async fn read(&self, options: ReadOptions) -> Result<Page> {
         let _running = self.store().enter().await?;
         let core = self.core();
-        core.look().await?;
+        // Another program's changes are noticed before the page is begun.
+        core.read(|_| Ok(())).await?;
         match page(&Following(Arc::clone(&core)), &options).await? {
             Some(page) => Ok(page),
             // It was deleted meanwhile; looking again tells what is there now.

@@ -25,7 +25,8 @@ async fn a_new_log_looks_as_the_format_says() {
     let log = rig.history();
     append(&log, &["{ \"kind\" : \"tweak\" }"]).await;
     append_with(&log, &["1", "2"], keyed("k")).await;
-    log.append(vec![Data::Bytes("\0\u{1}".into())], AppendOptions { close: true, ..AppendOptions::default() }).await.unwrap();
+    let _ =
+        log.append(vec![Data::Bytes("\0\u{1}".into())], AppendOptions { close: true, ..AppendOptions::default() }).await.unwrap();
     let lines = shapes(&rig.text("history.jsonl"));
     assert_eq!(
         lines,
@@ -186,7 +187,7 @@ async fn a_batch_answers_each_by_its_own_conditions() {
     append(&log, &["0"]).await;
     let expecting = |seq| AppendOptions { expected_head: Some(Cursor::bare(seq)), ..AppendOptions::default() };
     let closing = AppendOptions { close: true, ..AppendOptions::default() };
-    let (a, b, c, d, e, f) = futures_util::join!(
+    let (a, b, c, d, e, f) = tokio::join!(
         log.append(vec![json("1")], expecting(1)),
         log.append(vec![json("2")], expecting(1)),
         log.append(vec![json("3")], keyed("k")),
