@@ -32,6 +32,11 @@ impl Case {
         Self { area, name, needs, budget: BUDGET, run }
     }
 
+    /// The same case with `times` its budget.
+    pub(crate) fn with_time_for(self, times: u32) -> Self {
+        Self { budget: self.budget * times, ..self }
+    }
+
     /// Runs it.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ mod append;
 mod changes;
 mod close;
 mod conditions;
+mod crash;
 mod doc_list;
 mod docs;
 mod expected_head;
@@ -18,6 +19,7 @@ mod logs;
 mod missing;
 mod patch;
 mod paths;
+mod plain;
 mod project_fork;
 mod projects;
 mod ranges;
@@ -28,6 +30,7 @@ mod tokens;
 mod truncate;
 
 use crate::case::Case;
+use crate::{model, races};
 
 /// All cases, in a fixed order.
 #[must_use]
@@ -59,6 +62,12 @@ pub fn cases() -> Vec<Case> {
         projects::cases(),
         project_fork::cases(),
         missing::cases(),
+        crash::cases(),
+        plain::cases(),
+        races::writes::cases(),
+        races::appends::cases(),
+        races::followers::cases(),
+        model::all(),
     ]
     .concat()
 }

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use folio::{AppendLog, CollectionName, Driver, Error, ManualClock, Project, ProjectExt, ProjectId, Result};
 
 use crate::harness::{Harness, Need, not_met};
+use crate::settings::{repeat, seed};
 
 /// The driver under test, fresh names, and randomness that can be repeated. Cheap to clone.
 #[derive(Clone)]
@@ -21,14 +22,6 @@ struct Inner {
     names: AtomicU64,
     /// The variables to set so that the same random choices are made again.
     repeat: Mutex<Option<String>>,
-}
-
-/// The seed of all random choices: the variable `FOLIO_SEED`, else another one for each run.
-#[must_use]
-pub fn seed() -> u64 {
-    static SEED: OnceLock<u64> = OnceLock::new();
-    let given = || std::env::var("FOLIO_SEED").ok()?.parse().ok();
-    *SEED.get_or_init(|| given().unwrap_or_else(|| u64::from(fastrand::u32(..))))
 }
 
 impl Ctx {
@@ -149,7 +142,7 @@ impl Ctx {
     /// Random choices that a failure report tells how to repeat.
     #[must_use]
     pub fn random(&self) -> fastrand::Rng {
-        self.repeat_with(format!("FOLIO_SEED={}", seed()));
+        self.repeat_with(repeat(seed(), None));
         fastrand::Rng::with_seed(seed())
     }
 

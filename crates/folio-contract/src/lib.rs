@@ -62,6 +62,7 @@
 //! | variable | meaning |
 //! | --- | --- |
 //! | `FOLIO_SEED` | the seed; another one for each run where it is not set |
+//! | `FOLIO_SEQUENCES` | how many random sequences each model case runs; 12 where it is not set |
 //!
 //! # Waiting
 //!
@@ -75,12 +76,16 @@ mod ctx;
 mod failure;
 mod harness;
 mod make;
+mod model;
+mod races;
 mod runner;
+mod settings;
+mod units;
 mod wait;
 
 pub use case::{BUDGET, Case};
 pub use cases::cases;
-pub use ctx::{Ctx, seed};
+pub use ctx::Ctx;
 pub use failure::{Failure, Outcome};
 pub use harness::{Harness, Need};
 pub use make::{
@@ -88,6 +93,7 @@ pub use make::{
     read_all, refused, seqs, since, was_there, written,
 };
 pub use runner::main;
+pub use settings::seed;
 pub use wait::{
     PATIENCE, caught_up, changes_until, closed_and_ended, collect_until_caught_up, deleted, entries_up_to, next_change,
     next_entry, next_event, next_gap, ready, within,

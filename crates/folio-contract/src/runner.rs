@@ -13,6 +13,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use crate::case::Case;
 use crate::ctx::Ctx;
 use crate::harness::Harness;
+use crate::settings;
 
 /// How long what a case left running may take to end.
 const WIND_DOWN: Duration = Duration::from_secs(5);
@@ -20,12 +21,17 @@ const WIND_DOWN: Duration = Duration::from_secs(5);
 /// Runs all cases on `driver`, with a harness made anew by `harness` for each, and takes the arguments of `cargo test`.
 ///
 /// Each case has a runtime of its own. One that hangs fails with its name after its budget, whatever it waits for.
+#[expect(clippy::print_stderr, reason = "a test runner speaks to the person who started it")]
 pub fn main<F, Making, H>(driver: &str, harness: F) -> ExitCode
 where
     F: Fn() -> Making + Send + Sync + 'static,
     Making: Future<Output = folio::Result<H>> + Send + 'static,
     H: Harness + 'static,
 {
+    if let Err(complaint) = settings::check() {
+        eprintln!("{complaint}");
+        return ExitCode::FAILURE;
+    }
     let harness = Arc::new(harness);
     let trials = crate::cases().into_iter().map(|case| {
         let name = format!("{driver}::{}::{}", case.area, case.name);
@@ -84,7 +90,7 @@ where
     outcome
 }
 
-fn panicked(what: &str, error: tokio::task::JoinError) -> String {
+pub(crate) fn panicked(what: &str, error: tokio::task::JoinError) -> String {
     match error.try_into_panic() {
         Ok(payload) => format!("{what} panicked: {}", payload_text(payload.as_ref())),
         Err(cancelled) => format!("{what} was cancelled: {cancelled}"),

@@ -21,7 +21,9 @@ cases! { "conditions":
 }
 
 /// Is something there; the condition, given the tag of what is there and of what was there before; does it go through.
-const MATRIX: &[(bool, fn(Etag, Etag) -> WriteCondition, bool)] = &[
+type Row = (bool, fn(Etag, Etag) -> WriteCondition, bool);
+
+const MATRIX: &[Row] = &[
     (false, |_, _| WriteCondition::None, true),
     (false, |now, _| WriteCondition::Match(now), false),
     (false, |_, stale| WriteCondition::Match(stale), false),
