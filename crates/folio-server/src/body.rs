@@ -227,3 +227,41 @@ pub(crate) async fn optional_object<T: DeserializeOwned + Default>(
     expect(headers, &[accept::JSON])?;
     Ok(Json::parse(&whole.bytes)?.to()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::{FutureExt, StreamExt, future, stream};
+
+    const KIB: usize = 1 << 10;
+
+    /// A body of so many bytes whose end never comes.
+    fn endless(bytes: usize) -> Body {
+        let begin = stream::iter([Ok::<_, std::convert::Infallible>(Bytes::from(vec![b'1'; bytes]))]);
+        Body::from_stream(begin.chain(stream::pending()))
+    }
+
+    #[tokio::test]
+    async fn bodies_share_one_bound_and_give_it_back() {
+        let memory = Budget::new(400 * KIB);
+        let mut held: Vec<_> = (0..2).map(|_| Box::pin(whole(endless(90 * KIB), 100 * KIB, &memory))).collect();
+        for body in &mut held {
+            assert!(body.as_mut().now_or_never().is_none());
+        }
+        let refused = whole(endless(90 * KIB), 100 * KIB, &memory).await.unwrap_err();
+        assert_eq!(refused.status(), 503);
+        let small = whole(Body::from("1"), 100 * KIB, &memory).await.unwrap();
+        drop((small, held));
+        let four = (0..2).map(|_| whole(Body::from(vec![b'1'; 100 * KIB]), 100 * KIB, &memory));
+        assert!(future::try_join_all(four).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_is_refused_by_its_announcement_or_when_it_gets_there() {
+        let memory = Budget::new(400 * KIB);
+        for body in [Body::from(vec![b'1'; 101]), endless(101)] {
+            let refused = whole(body, 100, &memory).await.unwrap_err();
+            assert_eq!(refused, Error::TooLarge { what: "a body".into(), bytes: 101, limit: 100 }.into());
+        }
+    }
+}

@@ -38,7 +38,11 @@ pub(crate) async fn serve(stream: TcpStream, app: Arc<App>, router: Router) {
     let phase = Arc::new(Phase::default());
     let mut socket = Socket::new(stream, Arc::clone(&phase), &app.config);
     {
-        let service = service_fn(|request| answer(request, Arc::clone(&app), router.clone(), Arc::clone(&phase)));
+        let service = service_fn(|request| {
+            // At once, not when the future is polled: the socket is read before that.
+            phase.begin();
+            answer(request, Arc::clone(&app), router.clone(), Arc::clone(&phase))
+        });
         let mut http = http1::Builder::new();
         // The socket has timers of its own, which tell a slow head from an idle connection.
         http.header_read_timeout(None)
@@ -89,7 +93,6 @@ async fn answer(
     mut router: Router,
     phase: Arc<Phase>,
 ) -> Result<Response<Counted>, Infallible> {
-    phase.begin();
     let (head, body) = request.into_parts();
     let body = TimedBody::new(body, &app.config, Arc::clone(&phase.unread));
     let mut response = match app.guard.check(&head) {

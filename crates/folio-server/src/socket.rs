@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
@@ -23,6 +24,8 @@ pub(crate) struct Phase {
     busy: AtomicBool,
     /// How many requests there were.
     requests: AtomicU64,
+    /// Whoever reads meanwhile: between two requests it reads on other terms.
+    reader: AtomicWaker,
     /// Some of a request's body was not read.
     pub(crate) unread: Arc<AtomicBool>,
 }
@@ -35,6 +38,7 @@ impl Phase {
 
     pub(crate) fn end(&self) {
         self.busy.store(false, Ordering::Relaxed);
+        self.reader.wake();
     }
 }
 
@@ -47,44 +51,30 @@ pub(crate) enum HeadFault {
 
 /// How much of a head has come.
 #[derive(Debug, Default, PartialEq, Eq)]
-enum Head {
-    /// Nothing: the connection is idle.
-    #[default]
-    None,
-    /// So many bytes, of which the last were `blank` line feeds with nothing between them.
-    Part { bytes: usize, blank: u8 },
-    /// All; what follows is somebody else's.
-    Whole,
+struct Head {
+    /// 0: nothing has, the connection is idle.
+    bytes: usize,
+    /// Line feeds at the end, with nothing between them.
+    blank: u8,
+    /// The blank line at its end was there; what follows is somebody else's.
+    whole: bool,
 }
 
 impl Head {
     /// Takes the next bytes.
     fn feed(&mut self, data: &[u8]) {
-        let (mut bytes, mut blank) = match *self {
-            Self::None => (0, 0),
-            Self::Part { bytes, blank } => (bytes, blank),
-            Self::Whole => return,
-        };
         for &byte in data {
-            bytes += 1;
-            match byte {
-                b'\n' => blank = blank.saturating_add(1),
-                b'\r' => {}
-                _ => blank = 0,
-            }
-            // Empty lines before the request line are no head yet.
-            if blank == 2 && bytes > 4 {
-                *self = Self::Whole;
+            if self.whole {
                 return;
             }
-        }
-        *self = Self::Part { bytes, blank: blank.min(1) };
-    }
-
-    fn bytes(&self) -> usize {
-        match *self {
-            Self::Part { bytes, .. } => bytes,
-            Self::None | Self::Whole => 0,
+            self.bytes += 1;
+            match byte {
+                b'\n' => self.blank = self.blank.saturating_add(1),
+                b'\r' => {}
+                _ => self.blank = 0,
+            }
+            // Empty lines before the request line are no head yet.
+            self.whole = self.blank == 2 && self.bytes > 4;
         }
     }
 }
@@ -117,7 +107,7 @@ impl Socket {
             write_timeout: config.write_timeout,
             max_head: config.max_head,
             after: 0,
-            head: Head::None,
+            head: Head::default(),
             fault: None,
             reading: Timer::default(),
             writing: Timer::default(),
@@ -149,17 +139,17 @@ impl Socket {
             if data.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            if self.head == Head::None {
+            if self.head.bytes == 0 {
                 self.reading.stop();
             }
             self.head.feed(data);
-            if self.head.bytes() > self.max_head {
+            if self.head.bytes > self.max_head {
                 buf.set_filled(before);
                 return Poll::Ready(Err(self.give_up(HeadFault::Large)));
             }
             return Poll::Ready(Ok(()));
         }
-        if self.head == Head::None {
+        if self.head.bytes == 0 {
             ready!(self.reading.poll(cx, self.idle_timeout));
             // As if the client had hung up: there is nothing to tell it.
             return Poll::Ready(Ok(()));
@@ -174,10 +164,11 @@ impl AsyncRead for Socket {
         let requests = self.phase.requests.load(Ordering::Relaxed);
         if requests != self.after {
             self.after = requests;
-            self.head = Head::None;
+            self.head = Head::default();
             self.reading.stop();
         }
         if self.phase.busy.load(Ordering::Relaxed) {
+            self.phase.reader.register(cx.waker());
             return Pin::new(&mut self.inner).poll_read(cx, buf);
         }
         self.poll_read_head(cx, buf)
@@ -279,17 +270,17 @@ mod tests {
             ("\r\n\r\n", false),
             ("G", false),
         ] {
-            let mut at_once = Head::None;
+            let mut at_once = Head::default();
             at_once.feed(text.as_bytes());
-            assert_eq!(at_once == Head::Whole, whole, "{text:?}");
-            let mut bytewise = Head::None;
+            assert_eq!(at_once.whole, whole, "{text:?}");
+            let mut bytewise = Head::default();
             for byte in text.bytes() {
                 bytewise.feed(&[byte]);
             }
             assert_eq!(bytewise, at_once, "{text:?}");
         }
-        let mut part = Head::None;
-        part.feed(b"GET / HT");
-        assert_eq!(part.bytes(), 8);
+        let mut head = Head::default();
+        head.feed(b"GET / HTTP/1.1\n\nbody");
+        assert_eq!(head.bytes, 16);
     }
 }

@@ -1,0 +1,212 @@
+//! Logs: append, read, compact, end, fork.
+
+use crate::client::Answer;
+use crate::server::TestServer;
+use serde_json::{Value, json};
+
+const HISTORY: &str = "/v1/projects/p/history";
+
+fn seqs(page: &Value) -> Vec<u64> {
+    page["entries"].as_array().unwrap().iter().map(|entry| entry["seq"].as_u64().unwrap()).collect()
+}
+
+async fn append(server: &TestServer, path: &str, media_type: &str, body: impl AsRef<[u8]>) -> Answer {
+    server.send("POST", path, &[("content-type", media_type)], body).await
+}
+
+#[tokio::test]
+async fn every_kind_of_body() {
+    let server = TestServer::furnished().await;
+    let log = "/v1/projects/p/logs/runs/4%202";
+    for (media_type, body, first, last) in [
+        ("application/json", r#"{"a": 1}"#, 1, 1),
+        ("application/json; charset=utf-8", r#"[1, [2, 3]]"#, 2, 3),
+        ("application/x-ndjson", "{\"n\": 90071992547409931234}\n\n[4]\n", 4, 5),
+        ("application/octet-stream", "\0\u{1}", 6, 6),
+        ("application/vnd.folio.entries+json", r#"[{"data":null},{"b64":"AP8="}]"#, 7, 8),
+    ] {
+        let answer = append(&server, log, media_type, body).await;
+        let (told, cursor) = (answer.json(), answer.json()["cursor"].as_str().unwrap().to_owned());
+        assert_eq!((&told["first_seq"], &told["last_seq"]), (&json!(first), &json!(last)), "{media_type}");
+        assert!(cursor.ends_with(&format!("-{last}")), "{cursor}");
+    }
+    let page = server.get(log).await;
+    let text = page.text();
+    for entry in [
+        r#""data":{"a":1}}"#,
+        r#""data":[2,3]}"#,
+        r#""data":{"n":90071992547409931234}}"#,
+        r#""b64":"AAE="}"#,
+        r#""data":null}"#,
+        r#""b64":"AP8="}"#,
+    ] {
+        assert!(text.contains(entry), "{entry}: {text}");
+    }
+    assert_eq!(seqs(&page.json()), [1, 2, 3, 4, 5, 6, 7, 8]);
+    let nothing = append(&server, log, "application/json", "[]").await.json();
+    assert_eq!((&nothing["first_seq"], &nothing["last_seq"]), (&json!(9), &json!(8)));
+    assert_eq!(server.get(HISTORY).await.json()["entries"][0]["data"], json!({"i": 1}));
+    assert_eq!(server.get("/v1/projects/p/logs/history").await.text(), server.get(HISTORY).await.text());
+}
+
+#[tokio::test]
+async fn a_form_cannot_append_and_is_told_how() {
+    let server = TestServer::furnished().await;
+    let before = server.snapshot().await;
+    for media_type in ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", ""] {
+        let detail = append(&server, HISTORY, media_type, r#"{"a":1}"#).await.refused(415, "unsupported_media_type");
+        assert!(detail.contains("-H 'content-type: application/json'"), "{detail}");
+    }
+    assert_eq!(server.snapshot().await, before);
+}
+
+#[tokio::test]
+async fn a_key_makes_a_retry_safe() {
+    let server = TestServer::furnished().await;
+    let keyed = async |body: &str| server.send("POST", HISTORY, &[("idempotency-key", "k-1")], body).await;
+    let first = keyed("[1,2]").await;
+    assert_eq!(first.header("idempotency-replayed"), None);
+    let again = keyed("[1,2]").await;
+    assert_eq!((again.json(), again.header("idempotency-replayed")), (first.json(), Some("true")));
+    keyed("[1,3]").await.refused(422, "key_reused");
+    assert_eq!(server.get("/v1/projects/p").await.json()["history"]["entries"], 5);
+    for bad in ["", "a b", "ü", &"x".repeat(257)] {
+        server.send("POST", HISTORY, &[("idempotency-key", bad)], "1").await.refused(400, "invalid");
+    }
+    let twice = [("idempotency-key", "a"), ("idempotency-key", "a")];
+    server.send("POST", HISTORY, &twice, "1").await.refused(400, "invalid");
+}
+
+#[tokio::test]
+async fn pages() {
+    let server = TestServer::furnished().await;
+    let head = server.get("/v1/projects/p").await.json()["history"]["head"].clone();
+    let page = server.get(HISTORY).await.json();
+    let members: Vec<&String> = page.as_object().unwrap().keys().collect();
+    assert_eq!(members, ["entries", "first", "head", "lineage", "next"]);
+    assert_eq!((&page["first"], &page["head"], &page["next"]), (&json!(1), &head, &head));
+    assert!(page["entries"][0]["ts"].is_u64());
+    for (query, seqs_read, next) in [
+        ("limit=2", &[1, 2][..], None),
+        ("since=1", &[2, 3], None),
+        ("since=0-0&before=3", &[1, 2], None),
+        ("since=3", &[], None),
+        ("order=asc&limit=1", &[1], None),
+        ("order=desc&limit=2", &[3, 2], Some(json!(2))),
+        ("order=desc&before=2", &[1], Some(json!(null))),
+        ("order=desc&since=1", &[3, 2], Some(json!(null))),
+    ] {
+        let answer = server.get(&format!("{HISTORY}?{query}")).await;
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert!(answer.all("vary").contains("Accept"));
+        let page = answer.json();
+        assert_eq!(seqs(&page), seqs_read, "{query}");
+        match next {
+            Some(next) => assert_eq!(page["next"], next, "{query}"),
+            None => {
+                let last = seqs_read.last().copied().unwrap_or(3);
+                assert!(page["next"].as_str().unwrap().ends_with(&format!("-{last}")), "{query}: {page}");
+            }
+        }
+    }
+    let next = server.get(&format!("{HISTORY}?limit=2")).await.json()["next"].as_str().unwrap().to_owned();
+    assert_eq!(seqs(&server.get(&format!("{HISTORY}?since={next}")).await.json()), [3]);
+}
+
+#[tokio::test]
+async fn lines() {
+    let server = TestServer::furnished().await;
+    let ndjson = [("accept", "application/x-ndjson")];
+    let answer = server.send("GET", HISTORY, &ndjson, "").await;
+    assert_eq!(answer.header("content-type"), Some("application/x-ndjson"));
+    let lines: Vec<Value> = answer.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!((&lines[2]["seq"], &lines[2]["data"]), (&json!(3), &json!({"i": 3})));
+    let page = server.get(HISTORY).await.json();
+    assert_eq!(answer.header("folio-head"), page["head"].as_str());
+    assert_eq!(answer.header("folio-next"), page["next"].as_str());
+    let desc = server.send("GET", &format!("{HISTORY}?order=desc&limit=2"), &ndjson, "").await;
+    assert_eq!(desc.header("folio-next"), Some("2"));
+    assert_eq!(server.send("GET", &format!("{HISTORY}?order=desc"), &ndjson, "").await.header("folio-next"), None);
+
+    server.send("PATCH", HISTORY, &[], r#"{"horizon":2}"#).await;
+    let answer = server.send("GET", &format!("{HISTORY}?since=1"), &ndjson, "").await;
+    let first: Value = serde_json::from_str(answer.text().lines().next().unwrap()).unwrap();
+    assert_eq!(first["gap"], json!({"reason": "truncated", "requested": "1", "lost": 1, "resumes_after": 2}));
+    assert_eq!(answer.text().lines().count(), 2);
+}
+
+#[tokio::test]
+async fn compaction_and_gaps() {
+    let server = TestServer::furnished().await;
+    let horizon = async |n: u64| server.send("PATCH", HISTORY, &[], format!("{{\"horizon\":{n}}}")).await.json();
+    assert_eq!(horizon(2).await, json!({"removed": 2, "horizon": 2}));
+    assert_eq!(horizon(2).await, json!({"removed": 0, "horizon": 2}));
+    let page = server.get(&format!("{HISTORY}?since=0-0")).await.json();
+    assert_eq!(seqs(&page), [3]);
+    assert_eq!(page["first"], 3);
+    assert_eq!(page["gap"], json!({"reason": "truncated", "requested": "0-0", "lost": 2, "resumes_after": 2}));
+    assert!(server.get(HISTORY).await.json().get("gap").is_none());
+    let page = server.get(&format!("{HISTORY}?since=99")).await.json();
+    assert_eq!(page["gap"], json!({"reason": "ahead", "requested": "99", "resumes_after": 3}));
+    let page = server.get(&format!("{HISTORY}?since=77-1")).await.json();
+    assert_eq!(page["gap"]["reason"], "epoch");
+    assert_eq!(horizon(99).await, json!({"removed": 1, "horizon": 3}));
+    let status = server.get(&format!("{HISTORY}?view=status")).await.json();
+    assert_eq!((&status["entries"], &status["first"], &status["horizon"]), (&json!(0), &json!(4), &json!(3)));
+}
+
+#[tokio::test]
+async fn the_end_of_a_log() {
+    let server = TestServer::furnished().await;
+    let last = server.send("POST", &format!("{HISTORY}?close=true"), &[], "4").await;
+    assert_eq!(last.json()["last_seq"], 4);
+    let detail = server.send("POST", HISTORY, &[], "5").await.refused(409, "closed");
+    assert!(detail.contains("history"), "{detail}");
+    let head = last.json()["cursor"].clone();
+    for _ in 0..2 {
+        let closed = server.send("PATCH", HISTORY, &[], r#"{"closed":true}"#).await;
+        assert_eq!(closed.json(), json!({"head": head, "closed": true}));
+    }
+    let l = "/v1/projects/p/logs/l";
+    let closed = server.send("POST", &format!("{l}?close=true"), &[], "").await;
+    assert_eq!((closed.status, &closed.json()["last_seq"]), (200, &json!(1)));
+    assert_eq!(server.get(&format!("{l}?view=status")).await.json()["closed"], true);
+}
+
+#[tokio::test]
+async fn named_logs_and_forks() {
+    let server = TestServer::furnished().await;
+    server.get("/v1/projects/p/logs/none").await.refused(404, "no_log");
+    server.get("/v1/projects/none/logs/l").await.refused(404, "no_project");
+    let fork = server.send("PUT", "/v1/projects/p/logs/runs/fork%20ed", &[], r#"{"fork":"history","at":2}"#).await;
+    assert_eq!(fork.header("location"), Some("/v1/projects/p/logs/runs/fork%20ed"));
+    assert_eq!((fork.status, &fork.json()["entries"]), (201, &json!(2)));
+    assert_eq!(seqs(&server.get(fork.header("location").unwrap()).await.json()), [1, 2]);
+    let list = server.get("/v1/projects/p/logs").await.json();
+    assert_eq!(list, json!({"logs": [{"name": "history"}, {"name": "l"}, {"name": "runs/fork ed"}], "next": null}));
+    let list = server.get("/v1/projects/p/logs?limit=1&after=history").await.json();
+    assert_eq!(list, json!({"logs": [{"name": "l"}], "next": "l"}));
+    server.send("PUT", "/v1/projects/p/logs/l", &[], r#"{"fork":"history","at":2}"#).await.refused(409, "exists");
+    server.send("PUT", "/v1/projects/p/logs/x", &[], r#"{"fork":"history","at":9}"#).await.refused(400, "invalid");
+    server.send("PUT", "/v1/projects/p/logs/x", &[], r#"{"fork":"none","at":0}"#).await.refused(404, "no_log");
+
+    server.send("PUT", "/v1/projects/p/logs/m", &[], r#"{"fork":"l","at":1}"#).await;
+    for _ in 0..2 {
+        assert_eq!(server.send("DELETE", "/v1/projects/p/logs/l", &[], "").await.status, 204);
+    }
+    server.get("/v1/projects/p/logs/l").await.refused(410, "gone");
+    server.send("DELETE", "/v1/projects/p/logs/history", &[], "").await.refused(400, "invalid");
+}
+
+#[tokio::test]
+async fn a_page_ends_with_the_entry_that_brings_it_to_8_mib() {
+    let server = TestServer::furnished().await;
+    let value = format!("\"{}\"", "x".repeat(900_000));
+    for _ in 0..12 {
+        assert_eq!(append(&server, "/v1/projects/p/logs/large", "application/json", &value).await.status, 200);
+    }
+    let page = server.get("/v1/projects/p/logs/large").await.json();
+    assert_eq!(seqs(&page), (1..=10).collect::<Vec<_>>());
+    assert!(page["next"].as_str().unwrap().ends_with("-10"));
+}
