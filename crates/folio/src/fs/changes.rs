@@ -41,7 +41,8 @@ pub(crate) struct Changes {
 #[derive(Debug, Default)]
 struct State {
     scopes: HashMap<Scope, Told>,
-    lives: u64,
+    /// Numbers that were given to lives and own writes.
+    count: u64,
     /// Targets of writes of our own that are on their way, and how many.
     writing: HashMap<(Scope, Target), usize>,
     waker: Option<Waker>,
@@ -53,15 +54,34 @@ struct Told {
     listeners: usize,
     /// Tells this entry from the next one of the scope, for listeners that leave late.
     life: u64,
-    last: HashMap<Target, Seen>,
+    last: HashMap<Target, Last>,
     /// The keys of `last`, oldest first.
     order: VecDeque<Target>,
 }
 
+/// What was told last of a target, and the number of the last write of our own.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    seen: Seen,
+    own: u64,
+}
+
+/// A target that is about to be looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    own: u64,
+    /// Nothing was there before.
+    new: bool,
+}
+
 impl Told {
+    fn own(&self, target: &Target) -> u64 {
+        self.last.get(target).map_or(0, |last| last.own)
+    }
+
     /// Returns what was told before.
-    fn remember(&mut self, target: &Target, seen: Seen) -> Option<Seen> {
-        let before = self.last.insert(target.clone(), seen);
+    fn remember(&mut self, target: &Target, seen: Seen, own: u64) -> Option<Seen> {
+        let before = self.last.insert(target.clone(), Last { seen, own });
         if before.is_none() {
             self.order.push_back(target.clone());
             if self.order.len() > REMEMBERED
@@ -70,7 +90,7 @@ impl Told {
                 self.last.remove(&oldest);
             }
         }
-        before
+        before.map(|last| last.seen)
     }
 
     fn publish(&self, target: Target, seen: Seen, etag: Option<Etag>) {
@@ -86,7 +106,7 @@ impl Changes {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A write of our own begins: what is found at its target until it ends is not told, the write tells by itself.
+    /// A write of our own begins: until it ends nobody looks at its target, for it tells by itself.
     pub(crate) fn begin(self: &Arc<Self>, scope: &Scope, target: Target) -> Writing {
         let key = (scope.clone(), target);
         *self.held().writing.entry(key.clone()).or_default() += 1;
@@ -95,25 +115,37 @@ impl Changes {
 
     /// Tells of a write of our own, always.
     pub(crate) fn own(&self, scope: &Scope, target: Target, seen: Seen, etag: Option<Etag>) {
-        if let Some(told) = self.held().scopes.get_mut(scope) {
-            told.remember(&target, seen);
+        let mut state = self.held();
+        state.count += 1;
+        let own = state.count;
+        if let Some(told) = state.scopes.get_mut(scope) {
+            told.remember(&target, seen, own);
             told.publish(target, seen, etag);
         }
     }
 
-    /// Tells what was found at a place that someone changed, unless that was told last: then it is an echo. Nor is told
-    /// that nothing is there, where it came (`new`) and went unseen. `false` while a write of our own is on its way there.
-    pub(crate) fn found(&self, scope: &Scope, target: &Target, new: bool, seen: Seen, etag: Option<Etag>) -> bool {
+    /// Before looking at a target that someone changed (`new`: where nothing was before). `None` while a write of our own
+    /// is on its way there.
+    pub(crate) fn look(&self, scope: &Scope, target: &Target, new: bool) -> Option<Look> {
+        let state = self.held();
+        let writing = state.writing.contains_key(&(scope.clone(), target.clone()));
+        let own = state.scopes.get(scope).map_or(0, |told| told.own(target));
+        (!writing).then_some(Look { own, new })
+    }
+
+    /// Tells what was found at a target, unless that was told last: then it is an echo. Nor is told that nothing is there,
+    /// where it came and went unseen. `false` where a write of our own came in between: look again.
+    pub(crate) fn found(&self, scope: &Scope, target: &Target, look: Look, seen: Seen, etag: Option<Etag>) -> bool {
         let mut state = self.held();
-        if state.writing.contains_key(&(scope.clone(), target.clone())) {
+        let writing = state.writing.contains_key(&(scope.clone(), target.clone()));
+        let Some(told) = state.scopes.get_mut(scope) else { return true };
+        if writing || told.own(target) != look.own {
             return false;
         }
-        if let Some(told) = state.scopes.get_mut(scope) {
-            let before = told.remember(target, seen);
-            let unseen = new && before.is_none() && seen == Seen::Absent;
-            if before != Some(seen) && !unseen {
-                told.publish(target.clone(), seen, etag);
-            }
+        let before = told.remember(target, seen, look.own);
+        let unseen = look.new && before.is_none() && seen == Seen::Absent;
+        if before != Some(seen) && !unseen {
+            told.publish(target.clone(), seen, etag);
         }
         true
     }
@@ -135,11 +167,16 @@ impl Changes {
         state.waker.iter().for_each(Waker::wake);
     }
 
+    /// Ends the streams of all scopes.
+    pub(crate) fn end_all(&self) {
+        self.held().scopes.clear();
+    }
+
     /// Joins those who are told of a scope.
     pub(crate) fn listen(self: &Arc<Self>, scope: &Scope) -> Listener {
         let mut state = self.held();
-        state.lives += 1;
-        let life = state.lives;
+        state.count += 1;
+        let life = state.count;
         let told = state.scopes.entry(scope.clone()).or_insert_with(|| Told { life, ..Told::default() });
         told.listeners += 1;
         Listener { changes: Arc::clone(self), scope: scope.clone(), life: told.life }
@@ -238,6 +275,14 @@ mod tests {
         (Seen::Bytes(etag), Some(etag))
     }
 
+    /// Looks and tells at once.
+    fn found(changes: &Changes, key: &str, new: bool, (seen, etag): (Seen, Option<Etag>)) -> bool {
+        let look = changes.look(&Scope::Shared, &doc(key), new);
+        look.is_some_and(|look| changes.found(&Scope::Shared, &doc(key), look, seen, etag))
+    }
+
+    const NOTHING: (Seen, Option<Etag>) = (Seen::Absent, None);
+
     fn next(stream: &mut ChangeStream) -> Option<Change> {
         stream.next().now_or_never().map(|change| change.unwrap().unwrap())
     }
@@ -253,15 +298,15 @@ mod tests {
             changes.own(&Scope::Shared, doc("a"), one, etag);
             assert_eq!(next(&mut stream), Some(put.clone()), "one event for each own write");
         }
-        assert!(changes.found(&Scope::Shared, &doc("a"), false, one, etag));
+        assert!(found(&changes, "a", false, (one, etag)));
         assert_eq!(next(&mut stream), None, "an echo");
         let (two, other) = bytes("two");
-        assert!(changes.found(&Scope::Shared, &doc("a"), false, two, other));
-        assert!(changes.found(&Scope::Shared, &doc("a"), false, one, etag));
+        assert!(found(&changes, "a", false, (two, other)));
+        assert!(found(&changes, "a", false, (one, etag)));
         assert_eq!(next(&mut stream), Some(Change::Put { target: doc("a"), etag: other }));
         assert_eq!(next(&mut stream), Some(put), "back again is a change");
         changes.own(&Scope::Shared, doc("a"), Seen::Absent, None);
-        assert!(changes.found(&Scope::Shared, &doc("a"), false, Seen::Absent, None));
+        assert!(found(&changes, "a", false, NOTHING));
         assert_eq!(next(&mut stream), Some(Change::Delete { target: doc("a") }));
         assert_eq!(next(&mut stream), None);
     }
@@ -272,14 +317,14 @@ mod tests {
         let mut stream = changes.listen(&Scope::Shared).stream(Filter::All);
         assert_eq!(next(&mut stream), Some(Change::Ready));
         let (one, etag) = bytes("one");
-        assert!(changes.found(&Scope::Shared, &doc("a"), true, Seen::Absent, None));
-        assert!(changes.found(&Scope::Shared, &doc("a"), true, one, etag));
+        assert!(found(&changes, "a", true, NOTHING));
+        assert!(found(&changes, "a", true, (one, etag)));
         assert_eq!(next(&mut stream), Some(Change::Put { target: doc("a"), etag }));
-        assert!(changes.found(&Scope::Shared, &doc("a"), true, Seen::Absent, None));
+        assert!(found(&changes, "a", true, NOTHING));
         assert_eq!(next(&mut stream), Some(Change::Delete { target: doc("a") }));
         for _ in 0..2 {
             changes.rescan(&Scope::Shared);
-            assert!(changes.found(&Scope::Shared, &doc("a"), true, one, etag));
+            assert!(found(&changes, "a", true, (one, etag)));
             assert_eq!(next(&mut stream), Some(Change::Rescan));
             assert_eq!(next(&mut stream), Some(Change::Put { target: doc("a"), etag }));
         }
@@ -293,15 +338,33 @@ mod tests {
         let (one, etag) = bytes("one");
         let (first, second) = (changes.begin(&Scope::Shared, doc("a")), changes.begin(&Scope::Shared, doc("a")));
         drop(first);
-        assert!(!changes.found(&Scope::Shared, &doc("a"), false, one, etag));
-        assert!(changes.found(&Scope::Shared, &doc("b"), false, Seen::Absent, None), "others don't wait");
+        assert!(!found(&changes, "a", false, (one, etag)));
+        assert!(found(&changes, "b", false, NOTHING), "others don't wait");
         assert_eq!(next(&mut stream), Some(Change::Delete { target: doc("b") }));
         changes.own(&Scope::Shared, doc("a"), one, etag);
         drop(second);
-        assert!(changes.found(&Scope::Shared, &doc("a"), false, one, etag));
+        assert!(found(&changes, "a", false, (one, etag)));
         assert_eq!(next(&mut stream), Some(Change::Put { target: doc("a"), etag }));
         assert_eq!(next(&mut stream), None, "told once");
         assert!(changes.held().writing.is_empty());
+    }
+
+    /// What was read before a write of our own is not told after it.
+    #[test]
+    fn what_was_found_before_an_own_write_is_looked_at_again() {
+        let changes = Arc::new(Changes::default());
+        let mut stream = changes.listen(&Scope::Shared).stream(Filter::All);
+        assert_eq!(next(&mut stream), Some(Change::Ready));
+        let ((one, etag), (two, other)) = (bytes("one"), bytes("two"));
+        let look = changes.look(&Scope::Shared, &doc("a"), false).unwrap();
+        let writing = changes.begin(&Scope::Shared, doc("a"));
+        assert!(changes.look(&Scope::Shared, &doc("a"), false).is_none());
+        changes.own(&Scope::Shared, doc("a"), two, other);
+        drop(writing);
+        assert!(!changes.found(&Scope::Shared, &doc("a"), look, one, etag));
+        assert!(found(&changes, "a", false, (two, other)));
+        assert_eq!(next(&mut stream), Some(Change::Put { target: doc("a"), etag: other }));
+        assert_eq!(next(&mut stream), None);
     }
 
     #[test]

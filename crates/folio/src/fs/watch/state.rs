@@ -331,14 +331,16 @@ impl Watching {
     }
 
     fn look(&mut self, scope: &Scope, target: Target, new: bool, now: Instant) {
-        match found(&self.root, scope, &target) {
-            Ok((seen, etag)) => {
-                if !self.changes.found(scope, &target, new, seen, etag) {
-                    // A write of our own is on its way there, and tells by itself.
-                    self.pending.target(scope, target, new, now);
-                }
-            }
-            Err(Missed) => self.changes.rescan(scope),
+        let told = match self.changes.look(scope, &target, new) {
+            None => false,
+            Some(look) => match found(&self.root, scope, &target) {
+                Ok((seen, etag)) => self.changes.found(scope, &target, look, seen, etag),
+                Err(Missed) => return self.changes.rescan(scope),
+            },
+        };
+        if !told {
+            // A write of our own is in between, and tells by itself. What is there after it is looked at then.
+            self.pending.target(scope, target, new, now);
         }
     }
 }
