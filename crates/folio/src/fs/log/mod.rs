@@ -163,6 +163,8 @@ impl AppendLog for FsLog {
 
     async fn delete(&self) -> Result<()> {
         if self.name.is_history() {
+            let project = self.project.clone();
+            self.store().run(move |store| store.project_dir(&project).map(drop)).await?;
             return Err(Error::history_stays());
         }
         let hold = self.hold().await?;
