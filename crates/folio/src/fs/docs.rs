@@ -39,6 +39,7 @@ impl FsDocs {
         key: &DocKey,
         work: impl FnOnce(&Slot<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        let running = self.store.enter().await?;
         let gate = match self.scope.project() {
             Some(id) => Some(self.store.gates.shared(id).await),
             None => None,
@@ -50,7 +51,7 @@ impl FsDocs {
             store.writable()?;
             work(&Slot::new(store, &scope, &key)?)
         };
-        self.store.run(work).await
+        self.store.run_on(running, work).await
     }
 }
 

@@ -45,6 +45,7 @@ impl FsFiles {
         path: &FilePath,
         work: impl FnOnce(&Store, &ProjectId, &Dir, &FilePath) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        let running = self.store.enter().await?;
         let gate = self.store.gates.shared(&self.id).await;
         let lock = self.store.gates.path(&(&self.id, path)).await;
         let (id, path) = (self.id.clone(), path.clone());
@@ -53,7 +54,7 @@ impl FsFiles {
             store.writable()?;
             work(store, &id, &place::project(store, &id, &path)?, &path)
         };
-        self.store.run(work).await
+        self.store.run_on(running, work).await
     }
 
     /// Refuses what is hopeless before the body is taken.

@@ -1,7 +1,8 @@
 //! Who waits for whom among the writers of one process.
 //!
-//! Order: the project's gate first, then the lock of one path. Both go along into the blocking work, so that a caller
-//! who gives up does not let the next one in too early.
+//! Order, so that nobody waits in a circle: first [`Store::enter`](super::store::Store::enter), then the project's gate,
+//! then the lock of one path. They go along into the blocking work, so that a caller who gives up does not let the next
+//! one in too early.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

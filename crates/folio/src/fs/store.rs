@@ -217,7 +217,15 @@ impl Store {
         self: &Arc<Self>,
         work: impl FnOnce(&Arc<Self>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let running = self.enter().await?;
+        self.run_on(self.enter().await?, work).await
+    }
+
+    /// As [`Store::run`], for a call that has begun and waited for others meanwhile.
+    pub(crate) async fn run_on<T: Send + 'static>(
+        self: &Arc<Self>,
+        running: Running,
+        work: impl FnOnce(&Arc<Self>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let store = Arc::clone(self);
         off_runtime(move || {
             let outcome = work(&store);
@@ -257,6 +265,7 @@ impl Store {
 
     fn settle(&self) -> Result<()> {
         self.watcher.stop();
+        self.changes.end_all();
         let flusher = self.flusher.write().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(flusher) = flusher {
             flusher.finish();

@@ -54,12 +54,6 @@ impl TempFile {
         self.named = true;
         Ok(())
     }
-
-    /// Like [`TempFile::keep_as`], but `false` (and removed) where something stands there.
-    pub(crate) fn keep_as_new(mut self, to_dir: &Dir, name: &str) -> VfsResult<bool> {
-        self.named = self.folder.rename_noreplace(&self.name, to_dir, name)?;
-        Ok(self.named)
-    }
 }
 
 impl Drop for TempFile {
@@ -87,11 +81,9 @@ mod tests {
         drop(write(b"x"));
         assert_eq!(dir.list().unwrap().count(), 0);
         write(b"1").keep_as(&dir, "a").unwrap();
-        assert!(!write(b"2").keep_as_new(&dir, "a").unwrap());
         assert_eq!(std::fs::read(temp.path().join("a")).unwrap(), b"1");
         write(b"3").keep_as(&dir, "a").unwrap();
-        assert!(write(b"4").keep_as_new(&dir, "b").unwrap());
         assert_eq!(std::fs::read(temp.path().join("a")).unwrap(), b"3");
-        assert_eq!(dir.list().unwrap().count(), 2);
+        assert_eq!(dir.list().unwrap().count(), 1);
     }
 }

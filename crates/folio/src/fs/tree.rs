@@ -1,9 +1,10 @@
-//! Whole folders: removing them.
+//! Whole folders: removing them, and making them durable.
 
 use std::ffi::OsStr;
+use std::path::PathBuf;
 
 use super::temp::fresh_name;
-use super::vfs::{Dir, Kind, VfsResult};
+use super::vfs::{Access, Dir, Kind, VfsResult};
 
 /// Folders nested deeper than this are moved up first, so that neither the stack nor open files grow with the depth.
 const DEEP: usize = 32;
@@ -50,6 +51,46 @@ fn empty(folder: &Dir, tmp: &Dir, depth: usize, later: &mut impl FnMut(String)) 
     Ok(())
 }
 
+/// More files and folders than this are not synced one by one, but with their whole file system.
+const SYNCED_SINGLY: usize = 256;
+
+/// Makes everything below a folder durable, and the folder itself. For folders of ours, without links.
+pub(crate) fn sync(folder: &Dir) -> VfsResult<()> {
+    let (mut folders, mut files) = (vec![PathBuf::new()], Vec::new());
+    let mut next = 0;
+    while let Some(path) = folders.get(next).cloned() {
+        next += 1;
+        let Some(dir) = below(folder, &path)? else { continue };
+        for entry in dir.list()? {
+            let entry = entry?;
+            let path = path.join(&entry.name);
+            if entry.kind == Kind::Dir {
+                folders.push(path)
+            } else {
+                files.push(path)
+            }
+            if folders.len() + files.len() > SYNCED_SINGLY {
+                return folder.sync_file_system();
+            }
+        }
+    }
+    for file in files {
+        if let Some(file) = folder.open(file, Access::Read)? {
+            file.sync_all()?;
+        }
+    }
+    for path in folders.iter().rev() {
+        if let Some(dir) = below(folder, path)? {
+            dir.sync()?;
+        }
+    }
+    Ok(())
+}
+
+fn below(folder: &Dir, path: &PathBuf) -> VfsResult<Option<Dir>> {
+    if path.as_os_str().is_empty() { Ok(Some(folder.clone())) } else { folder.dir(path) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,7 +102,7 @@ mod tests {
         let tmp = root.make_dirs("tmp").unwrap().0;
         std::fs::write(temp.path().join("outside"), "x").unwrap();
         let mut deep = tmp.make_dirs("tree").unwrap().0;
-        for level in 0..3_000 {
+        for level in 0..600 {
             if level % 100 == 0 {
                 std::fs::write(temp.path().join("f"), "x").unwrap();
                 root.rename("f", &deep, "f").unwrap();

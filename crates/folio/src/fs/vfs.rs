@@ -8,8 +8,12 @@ mod dir;
 mod error;
 mod file;
 
-pub(crate) use dir::{Dir, Listed};
-pub(crate) use error::{Reason, VfsError, VfsResult};
+pub(crate) use dir::Dir;
+#[cfg(test)]
+pub(crate) use dir::Listed;
+#[cfg(test)]
+pub(crate) use error::Reason;
+pub(crate) use error::{VfsError, VfsResult};
 pub(crate) use file::{Access, File, Kind, Meta};
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ struct Level {
 }
 
 /// A walk over the files below a folder, after a path.
-pub(super) struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     project: &'a Dir,
     after: Option<&'a str>,
     levels: Vec<Level>,
@@ -40,7 +40,7 @@ pub(super) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Over everything below `folder`, or all.
-    pub(super) fn new(project: &'a Dir, folder: Option<&FilePath>, after: Option<&'a FilePath>) -> Self {
+    pub(crate) fn new(project: &'a Dir, folder: Option<&FilePath>, after: Option<&'a FilePath>) -> Self {
         let mut walk = Self { project, after: after.map(FilePath::as_str), levels: Vec::new() };
         walk.enter(folder.map_or_else(String::new, |folder| format!("{folder}/")));
         walk
@@ -51,7 +51,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The path of the next file.
-    pub(super) fn next(&mut self) -> VfsResult<Option<FilePath>> {
+    pub(crate) fn next(&mut self) -> VfsResult<Option<FilePath>> {
         let depth = self.levels.len();
         while let Some(level) = self.levels.last_mut() {
             let Some(step) = level.batch.pop() else {

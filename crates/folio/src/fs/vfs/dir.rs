@@ -209,11 +209,6 @@ impl Dir {
         }
     }
 
-    /// Size, times and identity of this folder.
-    pub(crate) fn meta(&self) -> VfsResult<Meta> {
-        Meta::of(&*self.fd).map_err(|errno| VfsError::os("look at", &self.path, errno))
-    }
-
     /// Renames, replacing what stands at the target. Atomic; durable once the target's folder is synced.
     pub(crate) fn rename(&self, from: impl AsRef<Path>, to_dir: &Self, to: impl AsRef<Path>) -> VfsResult<()> {
         self.rename_with(from.as_ref(), to_dir, to.as_ref(), RenameFlags::empty())
@@ -226,11 +221,6 @@ impl Dir {
             Err(error) if error.exists() => Ok(false),
             Err(error) => Err(error),
         }
-    }
-
-    /// Exchanges two names; both must be there.
-    pub(crate) fn exchange(&self, from: impl AsRef<Path>, to_dir: &Self, to: impl AsRef<Path>) -> VfsResult<()> {
-        self.rename_with(from.as_ref(), to_dir, to.as_ref(), RenameFlags::EXCHANGE)
     }
 
     fn rename_with(&self, from: &Path, to_dir: &Self, to: &Path, flags: RenameFlags) -> VfsResult<()> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FallocateFlags, FileType, FlockOperation, Mode, OFlags, Statx, StatxFlags, StatxTimestamp};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Statx, StatxFlags, StatxTimestamp};
 use rustix::io::Errno;
 
 use super::error::{VfsError, VfsResult};
@@ -74,6 +74,8 @@ pub(crate) struct Meta {
     pub(crate) size: u64,
     /// Unix milliseconds of the last write; 0 before 1970.
     pub(crate) modified_ms: u64,
+    /// The same in nanoseconds.
+    pub(crate) modified_ns: u64,
     /// Unix nanoseconds of the last change of bytes, names or permissions; 0 before 1970.
     pub(crate) changed_ns: u64,
     /// Inode number.
@@ -97,11 +99,11 @@ impl From<&Statx> for Meta {
         let seconds = |s: i64| u64::try_from(s).unwrap_or(0);
         let nanos =
             |time: &StatxTimestamp| seconds(time.tv_sec).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.into());
-        let modified = &found.stx_mtime;
         Self {
             kind: FileType::from_raw_mode(found.stx_mode.into()).into(),
             size: found.stx_size,
-            modified_ms: seconds(modified.tv_sec).saturating_mul(1_000).saturating_add(u64::from(modified.tv_nsec) / 1_000_000),
+            modified_ms: nanos(&found.stx_mtime) / 1_000_000,
+            modified_ns: nanos(&found.stx_mtime),
             changed_ns: nanos(&found.stx_ctime),
             inode: found.stx_ino,
             birth_ns: if has_birth { nanos(&found.stx_btime) } else { 0 },
@@ -196,11 +198,6 @@ impl File {
         self.meta().map(|meta| (meta.inode, meta.birth_ns))
     }
 
-    /// Unix milliseconds of the last write.
-    pub(crate) fn modified_ms(&self) -> VfsResult<u64> {
-        Ok(self.meta()?.modified_ms)
-    }
-
     /// Makes the bytes, and what is needed to find them, durable (`fdatasync`). A failure is final: the kernel may
     /// have dropped the bytes, so a second call that succeeds proves nothing.
     pub(crate) fn sync_data(&self) -> VfsResult<()> {
@@ -210,18 +207,6 @@ impl File {
     /// Makes bytes and metadata durable (`fsync`). A failure is final, as with [`File::sync_data`].
     pub(crate) fn sync_all(&self) -> VfsResult<()> {
         rustix::fs::fsync(&self.fd).map_err(self.fault("sync"))
-    }
-
-    /// Reserves room for `len` bytes from `offset` without changing the file's size. Does nothing where the file
-    /// system can't.
-    pub(crate) fn reserve(&self, offset: u64, len: u64) -> VfsResult<()> {
-        loop {
-            match rustix::fs::fallocate(&self.fd, FallocateFlags::KEEP_SIZE, offset, len) {
-                Err(Errno::INTR) => {}
-                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
-                Err(errno) => return Err(VfsError::os("reserve room for", &self.path, errno)),
-            }
-        }
     }
 
     /// Cuts the file to `len` bytes.

@@ -22,6 +22,10 @@ fn read(dir: &Dir, rel: &str) -> VfsResult<Option<Vec<u8>>> {
     dir.open(rel, Access::Read)?.map(|file| file.read_some(0, 1 << 20)).transpose()
 }
 
+fn exchange(a: &Path, b: &Path) {
+    rustix::fs::renameat_with(CWD, a, CWD, b, rustix::fs::RenameFlags::EXCHANGE).unwrap();
+}
+
 fn names(dir: &Dir) -> Vec<(String, Kind)> {
     let mut names: Vec<_> =
         dir.list().unwrap().map(|entry| entry.map(|e| (e.name.into_string().unwrap(), e.kind)).unwrap()).collect();
@@ -37,8 +41,7 @@ fn a_file_is_written_read_and_known_again() {
     file.append_all(b"world").unwrap();
     file.write_all_at(b"W", 6).unwrap();
     file.sync_data().unwrap();
-    file.reserve(0, 1 << 16).unwrap();
-    assert_eq!(file.len().unwrap(), 11, "reserving keeps the size");
+    assert_eq!(file.len().unwrap(), 11);
     let mut buf = [0; 20];
     assert_eq!(file.read_at(&mut buf, 6).unwrap(), 5);
     assert_eq!(&buf[..5], b"World");
@@ -77,8 +80,6 @@ fn names_move_only_as_told() {
     put(&dir, "a", b"a");
     put(&dir, "b", b"b");
     assert!(!dir.rename_noreplace("a", &dir, "b").unwrap());
-    dir.exchange("a", &dir, "b").unwrap();
-    assert_eq!(read(&dir, "a").unwrap().unwrap(), b"b");
     assert!(dir.link("a", &dir, "b").unwrap_err().exists());
     dir.link("a", &dir, "c").unwrap();
     let sub = dir.make_dirs("sub").unwrap().0;
@@ -169,7 +170,7 @@ fn a_swapped_link_never_leads_out() {
         let swapper = scope.spawn(|| {
             let mut swaps = 0_u32;
             while !done.load(Ordering::Relaxed) {
-                inside.exchange("sub", &inside, "real").unwrap();
+                exchange(&temp.path().join("in/sub"), &temp.path().join("in/real"));
                 swaps += 1;
             }
             swaps
