@@ -66,7 +66,7 @@ pub(crate) async fn get(State(app): State<Arc<App>>, AtDoc { docs, key }: AtDoc,
     let mut response = match conditions.judge(Some(document.etag)) {
         Verdict::Failed => return Err(Problem::tag_differs(Some(document.etag))),
         Verdict::NotModified => reply::empty(StatusCode::NOT_MODIFIED),
-        Verdict::Send => reply::text(document.value, memory),
+        Verdict::Send => reply::value(document.value, memory),
     };
     describe(&mut response, document.etag);
     Ok(response)
@@ -122,7 +122,7 @@ pub(crate) async fn patch(
     match docs.patch(&key, patch, condition).await? {
         PatchOutcome::Written(document) => {
             memory.shrink(document.value.as_str().len());
-            let mut response = reply::text(document.value, memory);
+            let mut response = reply::value(document.value, memory);
             describe(&mut response, document.etag);
             Ok(response)
         }

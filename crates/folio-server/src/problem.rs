@@ -155,7 +155,9 @@ impl Problem {
             detail: self.detail(),
             problem: self,
         };
-        serde_json::to_vec(&problem).unwrap_or_default()
+        let mut body = serde_json::to_vec(&problem).unwrap_or_default();
+        body.push(b'\n');
+        body
     }
 }
 

@@ -26,7 +26,8 @@ pub(crate) const PIECE: usize = 64 << 10;
 
 /// A value of ours as JSON. Not for the values of users: those are never taken apart.
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
-    let text = serde_json::to_vec(value).map_err(|e| Error::Io { what: "writing the answer".into(), why: e.to_string() })?;
+    let mut text = serde_json::to_vec(value).map_err(|e| Error::Io { what: "writing the answer".into(), why: e.to_string() })?;
+    text.push(b'\n');
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     describe(response.headers_mut(), accept::JSON, "no-store");
@@ -73,18 +74,15 @@ pub(crate) fn pieces(pieces: impl Iterator<Item = Bytes> + Send + 'static, memor
     })))
 }
 
-/// A text in pieces.
-pub(crate) fn text(text: folio::Json, memory: Reservation) -> Response {
-    let length = text.as_str().len();
-    let starts = (0..length).step_by(PIECE);
-    let body = pieces(
-        starts.map(move |at| {
-            let bytes = text.as_str().as_bytes();
-            Bytes::copy_from_slice(bytes.get(at..length.min(at + PIECE)).unwrap_or_default())
-        }),
-        memory,
-    );
-    let mut response = Response::new(body);
-    set(response.headers_mut(), CONTENT_LENGTH, &length.to_string());
+/// A value as it is stored, with the newline at its end, in pieces.
+pub(crate) fn value(value: folio::Json, memory: Reservation) -> Response {
+    let length = value.as_str().len();
+    let piece = move |at| {
+        let end = length.min(at + PIECE);
+        let bytes = value.as_str().as_bytes().get(at..end).unwrap_or_default();
+        if end == length { [bytes, b"\n"].concat().into() } else { Bytes::copy_from_slice(bytes) }
+    };
+    let mut response = Response::new(pieces((0..length).step_by(PIECE).map(piece), memory));
+    set(response.headers_mut(), CONTENT_LENGTH, &(length + 1).to_string());
     response
 }
