@@ -203,9 +203,9 @@ impl LogCore {
         self.store.writable()?;
         match self.obtain()? {
             Found::There(disk) => {
-                let outcome = fork::fork(&self.store, &disk, at, &target.paths);
+                fork::fork(&self.store, &disk, at, &target.paths)?;
                 target.forget();
-                outcome
+                Ok(())
             }
             Found::Absent => Err(Error::no_log(&self.project, &self.name)),
             Found::Gone => Err(Error::gone(&self.project, &self.name)),
