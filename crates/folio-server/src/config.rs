@@ -85,8 +85,12 @@ impl Default for ServerConfig {
 const MIN_HEAD: usize = 8 << 10;
 
 impl ServerConfig {
-    /// Refuses what cannot be meant.
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Refuses what cannot be meant; [`Server::bind`](crate::Server::bind) does so too. For programs that want to know before
+    /// they open a store.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], which names the setting.
+    pub fn check(&self) -> Result<()> {
         if !self.listen.ip().is_loopback() {
             return Err(Error::invalid(format!(
                 "listening on {} is refused: only loopback addresses (127.0.0.1, [::1]) are allowed, because whoever \
