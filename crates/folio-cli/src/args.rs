@@ -1,0 +1,92 @@
+//! The commands and their arguments.
+
+use clap::{Parser, Subcommand};
+
+use crate::completions::CompletionsArgs;
+use crate::doc::DocCommand;
+use crate::exit;
+use crate::file::FileCommand;
+use crate::log::LogCommand;
+use crate::place::Global;
+use crate::project::ProjectCommand;
+use crate::serve::ServeArgs;
+
+/// Folio keeps files, JSON documents and an append-only history, per project, on plain files.
+#[derive(Parser, Debug)]
+#[command(
+    name = "folio",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Try:
+  folio serve                                  start the daemon on ./folio-data
+  folio project create demo                    in another terminal
+  folio log append demo '{\"kind\":\"hello\"}'
+  folio log tail -f demo
+
+`folio COMMAND --help` has examples; `folio --help` ends with the exit codes.",
+    after_long_help = long_help()
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to work on.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Start the daemon: HTTP and live streams over a folder of projects
+    Serve(ServeArgs),
+    #[command(flatten)]
+    Store(StoreCommand),
+    /// Print a script that completes commands in your shell
+    Completions(CompletionsArgs),
+}
+
+/// What works on a store.
+#[derive(Subcommand, Debug)]
+pub(crate) enum StoreCommand {
+    /// Projects: list, create, delete, fork
+    #[command(subcommand)]
+    Project(ProjectCommand),
+    /// Logs: append, read, tail, truncate, status, list, close, delete, fork
+    #[command(subcommand)]
+    Log(LogCommand),
+    /// JSON documents: get, put, patch, delete, list
+    #[command(subcommand)]
+    Doc(DocCommand),
+    /// Files: get, put, delete, list
+    #[command(subcommand)]
+    File(FileCommand),
+}
+
+fn long_help() -> String {
+    format!(
+        "\
+Try:
+  folio serve                                  start the daemon on ./folio-data
+  folio project create demo                    in another terminal
+  folio log append demo '{{\"kind\":\"hello\"}}'
+  folio log tail -f demo
+
+Which store: a command works on the folder given by --root (or FOLIO_ROOT, or ./folio-data). If a daemon owns that folder, the command goes through the daemon by itself. --url (or FOLIO_URL) goes to a daemon by address. Flags go before the environment. Commands on a folder that no daemon owns take turns; --wait is how long one waits for its turn.
+
+Output: text for people, in colour on a terminal (NO_COLOR is honoured). With --json, one JSON value on stdout, lists as one value a line, and an error as one JSON object on stderr, {{\"code\":…,\"detail\":…}}, with the codes of the library and of HTTP.
+
+Exit codes:
+{}",
+        exit::help()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}
