@@ -248,6 +248,91 @@ mod tests {
         assert_eq!(serde_json::from_slice::<Error>(&tag.body()).unwrap(), Error::InvalidEtag { text: "x".into() });
     }
 
+    /// One of every kind.
+    fn all() -> Vec<Problem> {
+        let (what, why, id, name) = (String::new, String::new, String::new, String::new);
+        let head = Position::START;
+        let etag = Some(Etag::of(b""));
+        let text = String::new;
+        let store = [
+            folio::ProjectId::new("").unwrap_err(),
+            Error::InvalidCursor { text: text() },
+            Error::InvalidEtag { text: text() },
+            Error::InvalidJson { line: 1, column: 1, why: why() },
+            Error::Invalid { what: what() },
+            Error::TooLarge { what: "".into(), bytes: 2, limit: 1 },
+            Error::NoProject { id: id() },
+            Error::NoLog { project: id(), name: name() },
+            Error::Gone { project: id(), name: name() },
+            Error::Exists { what: what() },
+            Error::PathConflict { path: name(), why: "".into() },
+            Error::Closed { log: name(), head },
+            Error::KeyReused { key: name() },
+            Error::Damaged { what: what(), why: why(), etag },
+            Error::DiskFull { what: what() },
+            Error::OutcomeUnknown { what: what(), why: why() },
+            Error::StoreFailed { what: what(), why: why() },
+            Error::Locked { root: name(), holder: name(), address: None },
+            Error::NewerFormat { what: what(), why: why() },
+            Error::Unsupported { what: "".into(), why: why() },
+            Error::Retry { what: what() },
+            Error::Transport { what: what() },
+            Error::Io { what: what(), why: why() },
+        ];
+        let http = [
+            Refusal::NotFound { what: what() },
+            Refusal::MethodNotAllowed { method: name() },
+            Refusal::PreconditionFailed { current: Current::Tag { current_etag: etag } },
+            Refusal::PreconditionFailed { current: Current::Head { head } },
+            Refusal::InvalidEtag { header: "", text: text(), why: "" },
+            Refusal::InvalidCursor { header: "", text: text(), why: "" },
+            Refusal::UnsupportedMediaType { content_type: name(), wanted: "" },
+            Refusal::NotAcceptable { offers: name() },
+            Refusal::InvalidHost { why: "" },
+            Refusal::ForbiddenHost { host: name(), served: name() },
+            Refusal::ForbiddenOrigin { who: name() },
+            Refusal::RangeNotSatisfiable { size: 0 },
+            Refusal::RequestTimeout { what: "", seconds: 1 },
+            Refusal::UnknownParameter { name: name(), known: "".into() },
+            Refusal::HeaderTooLarge { limit: 1 },
+        ];
+        store.into_iter().map(Problem::from).chain(http.into_iter().map(Problem::from)).collect()
+    }
+
+    /// The rows of the manual: code, status, and what stands in the third column.
+    fn manual() -> std::collections::BTreeMap<&'static str, (u16, &'static str)> {
+        let table = include_str!("../../../docs/http.md").split("| `code` | status |").nth(1).unwrap();
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let row = |line: &'static str| {
+            let mut cells = line.splitn(4, " | ");
+            let code = cells.next().unwrap().trim_start_matches("| ").trim_matches('`');
+            (code, (cells.next().unwrap().parse().unwrap(), cells.next().unwrap()))
+        };
+        rows.map(row).collect()
+    }
+
+    #[test]
+    fn the_manual_has_every_code_with_its_status_and_members() {
+        let manual = manual();
+        let mut codes = std::collections::BTreeSet::new();
+        for problem in all() {
+            let body: serde_json::Value = serde_json::from_slice(&problem.body()).unwrap();
+            let code = body["code"].as_str().unwrap();
+            if let Problem::Store(error) = &problem {
+                assert_eq!(error.code(), code);
+            }
+            let (status, meaning) = manual.get(code).unwrap_or_else(|| panic!("{code} is not in the manual"));
+            assert_eq!(problem.status().as_u16(), *status, "{code}");
+            for member in body.as_object().unwrap().keys() {
+                let general = ["type", "title", "status", "detail", "code", "header", "why"].contains(&member.as_str());
+                assert!(general || meaning.contains(&format!("`{member}`")), "{code} has {member}");
+            }
+            codes.insert(code.to_owned());
+        }
+        assert!(manual.keys().all(|code| codes.contains(*code)), "{manual:?}");
+        assert_eq!(manual.len(), codes.len());
+    }
+
     #[test]
     fn messages_stay_short_and_printable() {
         assert_eq!(shown(b"a\r\nb\xff"), "a\\r\\nb\u{fffd}");

@@ -11,6 +11,7 @@ mod events;
 mod files;
 mod frames;
 mod logs;
+mod manual;
 mod projects;
 mod routes;
 mod server;
