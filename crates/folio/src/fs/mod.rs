@@ -1,4 +1,24 @@
-//! The filesystem driver: projects as plain folders.
+//! The filesystem driver: projects as plain folders, which people and other programs may read and edit.
+//!
+//! ```text
+//! <root>/.folio/                   the driver's own: lock, root.json, journal/, tmp/, quarantine/
+//! <root>/.shared/<key>.json        shared documents
+//! <root>/.collections/<name>/…     documents of a collection
+//! <root>/<project>/…               files
+//! <root>/<project>/.meta/          documents <key>.json, the log history.jsonl, named logs in logs/
+//! ```
+//!
+//! It needs Linux 5.6 or newer. Edits by other programs are noticed on file systems of this machine; on a network file
+//! system the edits of other machines are not.
+//!
+//! | room | what it knows |
+//! | --- | --- |
+//! | `vfs`, `temp`, `tree`, `fold` | file operations that stay inside a folder; files in the making; whole folders; folded names |
+//! | `store`, `lock`, `root`, `epochs` | an open root: who holds it, what it gave out |
+//! | `gates`, `failure`, `flush`, `quarantine` | who waits for whom; fail stop; syncing later; what was set aside |
+//! | `replace`, `docs`, `files`, `log` | one file replaced whole; the three kinds of things in a project |
+//! | `changes`, `watch` | who is told of what; edits of other programs |
+//! | `projects`, `draft`, `copy`, `project`, `driver` | projects, and the contract |
 
 mod changes;
 mod content;
