@@ -1,0 +1,32 @@
+//! What the end-to-end tests stand on: the real `folio` program, a plain HTTP client, an event-stream parser written
+//! from the standard, snapshots of folders, and Chromium.
+//!
+//! Nothing here uses Folio's own crates, so a mistake in them cannot hide itself.
+
+pub mod binary;
+pub mod browser;
+pub mod daemon;
+pub mod events;
+pub mod http;
+pub mod studio;
+pub mod tree;
+
+pub use daemon::Daemon;
+pub use events::{EventStream, Frame};
+pub use http::{Api, Reply};
+
+/// Failures of the tests' own machinery, in words.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+/// See [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The seed of a randomized test: `FOLIO_SEED`, else a fresh one. Print it.
+#[must_use]
+pub fn seed() -> u64 {
+    std::env::var("FOLIO_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| fastrand::u64(..))
+}
+
+/// The README's example of the library runs with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
