@@ -1,2 +1,141 @@
-//! bench
-fn main() {}
+//! Measures what `docs/performance.md` reports, side by side in one run: every figure in several rounds that take turns
+//! with the machine's own rate, every result checked for being right, medians with ranges.
+//!
+//! `cargo run --release -p folio-bench` prints Markdown; `-- --help` tells the rest.
+
+mod append;
+mod machine;
+mod memory;
+mod open;
+mod raw;
+mod report;
+mod samples;
+mod workload;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::report::Report;
+use crate::samples::Samples;
+
+/// Failures, in words; a result that is wrong is one.
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Result<T> = std::result::Result<T, Error>;
+
+/// Measures Folio on this machine, next to the machine's own rates.
+#[derive(Parser, Debug)]
+struct Arguments {
+    /// Rounds; each figure is measured once in each.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Seconds that each rate is measured for in a round.
+    #[arg(long, default_value_t = 1.5)]
+    seconds: f64,
+    /// Where the measured stores lie: on the file system that is to be measured.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../target"))]
+    dir: PathBuf,
+    /// Write the figures as JSON, too.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Only what has this in its name: append, open, memory.
+    #[arg(long)]
+    only: Option<String>,
+    /// End with status 1 where a target is missed.
+    #[arg(long)]
+    check: bool,
+}
+
+impl Arguments {
+    fn wants(&self, name: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| name.contains(only))
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(report) if arguments.check && report.missed() => ExitCode::FAILURE,
+        Ok(_) => ExitCode::SUCCESS,
+        Err(e) => {
+            let _ = writeln!(io::stderr(), "folio-bench: {e}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Report> {
+    fs::create_dir_all(&arguments.dir)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut report = Report::new(machine::describe(&arguments.dir), arguments.rounds);
+    if arguments.wants("append") {
+        measure_appends(arguments, &runtime, &mut report)?;
+    }
+    if arguments.wants("open") {
+        measure_opening(arguments, &runtime, &mut report)?;
+    }
+    if arguments.wants("memory") {
+        let mut resident = Samples::default();
+        for _ in 0..arguments.rounds.min(3) {
+            resident.add(runtime.block_on(memory::measure(&arguments.dir))?);
+        }
+        let name = "memory of the daemon: 10,000 projects listed, one used";
+        report.add(name, "MiB", &resident).at_most(40.0);
+    }
+    io::stdout().write_all(report.markdown().as_bytes())?;
+    if let Some(path) = &arguments.json {
+        fs::write(path, report.json())?;
+    }
+    Ok(report)
+}
+
+/// The rates, taking turns: so that a machine that slows down slows all of them.
+fn measure_appends(arguments: &Arguments, runtime: &tokio::runtime::Runtime, report: &mut Report) -> Result<()> {
+    let time = Duration::from_secs_f64(arguments.seconds);
+    let dir = &arguments.dir;
+    let (mut raw, mut one, mut many, mut batches) = Default::default();
+    let (mut one_ratio, mut many_ratio) = (Samples::default(), Samples::default());
+    let all: [&mut Samples; 4] = [&mut raw, &mut one, &mut many, &mut batches];
+    for round in 0..arguments.rounds {
+        for turn in 0..4 {
+            // Another one begins each round.
+            let which = (round + turn) % 4;
+            let rate = match which {
+                0 => raw::measure(dir, time)?,
+                1 => runtime.block_on(append::one_task(dir, time))?,
+                2 => runtime.block_on(append::many_tasks(dir, time))?,
+                _ => runtime.block_on(append::batches(dir, time))?,
+            };
+            all[which].add(rate);
+        }
+    }
+    for round in 0..arguments.rounds {
+        one_ratio.add(one.at(round) / raw.at(round));
+        many_ratio.add(many.at(round) / raw.at(round));
+    }
+    report.add("raw: append 256 bytes, fdatasync", "appends/s", &raw);
+    report.add("library, `sync`, one task", "appends/s", &one);
+    report.add("… to raw, of the same round", "×", &one_ratio).at_least(0.8);
+    report.add("library, `sync`, 64 tasks on one log", "appends/s", &many);
+    report.add("… to raw, of the same round", "×", &many_ratio).at_least(10.0);
+    report.add("library, `os`, batches of 100", "entries/s", &batches).at_least(500_000.0);
+    Ok(())
+}
+
+fn measure_opening(arguments: &Arguments, runtime: &tokio::runtime::Runtime, report: &mut Report) -> Result<()> {
+    let (small, large) = (100_000, 1_000_000);
+    let short = runtime.block_on(open::Prepared::new(&arguments.dir, small))?;
+    let long = runtime.block_on(open::Prepared::new(&arguments.dir, large))?;
+    let (mut of_short, mut of_long) = (Samples::default(), Samples::default());
+    for _ in 0..arguments.rounds {
+        of_short.add(runtime.block_on(short.open_and_append())?);
+        of_long.add(runtime.block_on(long.open_and_append())?);
+    }
+    report.add("open a root and append to a log of 100,000 entries", "ms", &of_short);
+    report.add("open a root and append to a log of 1,000,000 entries", "ms", &of_long).at_most(10.0);
+    Ok(())
+}
