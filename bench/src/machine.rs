@@ -7,7 +7,8 @@ use std::thread;
 /// Processor, cores, kernel and file system, as far as Linux tells.
 pub(crate) fn describe(dir: &Path) -> String {
     let cores = thread::available_parallelism().map_or(0, usize::from);
-    let processor = read("/proc/cpuinfo").lines().find_map(|line| Some(line.strip_prefix("model name")?.split_once(": ")?.1.to_owned()));
+    let processor =
+        read("/proc/cpuinfo").lines().find_map(|line| Some(line.strip_prefix("model name")?.split_once(": ")?.1.to_owned()));
     let kernel = read("/proc/sys/kernel/osrelease").trim().to_owned();
     let processor = processor.unwrap_or_else(|| "an unknown processor".into());
     format!("{cores} cores of {processor}, Linux {kernel}, {}", file_system(dir))

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use folio::fs::{FsDriver, FsOptions};
-use folio::{AppendLog, AppendOptions, AppendOutcome, Cursor, Data, Driver, Durability, Json, ProjectExt, ProjectId, ReadOptions};
+use folio::{
+    AppendLog, AppendOptions, AppendOutcome, Cursor, Data, Driver, Durability, Json, ProjectExt, ProjectId, ReadOptions,
+};
 
 use crate::Result;
 
@@ -93,7 +95,8 @@ pub(crate) async fn verify(root: &Path, counts: &[u64]) -> Result<()> {
     let mut seen = vec![0_u64; counts.len()];
     let (mut since, mut seq) = (Cursor::START, 0);
     loop {
-        let page = log.read(ReadOptions { since: Some(since), limit: folio::log::MAX_PAGE_ENTRIES, ..ReadOptions::default() }).await?;
+        let page =
+            log.read(ReadOptions { since: Some(since), limit: folio::log::MAX_PAGE_ENTRIES, ..ReadOptions::default() }).await?;
         for entry in &page.entries {
             seq += 1;
             let (writer, n) = Payloads::number(&entry.data).ok_or_else(|| format!("entry {seq} is not what was appended"))?;

@@ -206,7 +206,7 @@ async fn cursors_from_before_adoption_stay_good() -> Result<()> {
 
     // One that had not yet seen what the other tool removed is told so.
     append(&api, "odd-values", &json!("after")).await?;
-    let page = api.get_json(&format!("{}?since=0-20", history_url("odd-values"))).await?;
+    let page = api.get_json(&format!("{}?since=0-20&limit=1", history_url("odd-values"))).await?;
     assert_eq!(page["gap"], json!({"reason": "truncated", "requested": "0-20", "lost": 30, "resumes_after": 50}));
     Ok(())
 }
@@ -259,7 +259,7 @@ async fn a_broken_document_is_damaged_with_its_place() -> Result<()> {
     let problem = refused.json()?;
     assert_eq!((refused.status.as_u16(), &problem["code"]), (409, &json!("damaged")), "{problem}");
     let detail = problem["detail"].as_str().ok_or("no detail")?;
-    assert!(detail.contains("line 1") && detail.contains("column"), "{detail}");
+    assert!(detail.contains("line 2, column 1"), "{detail}");
     let etag = problem["etag"].as_str().ok_or("no etag")?;
 
     let json_body = ("content-type", "application/json");
