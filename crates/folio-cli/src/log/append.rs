@@ -18,6 +18,10 @@ use crate::signals::Signals;
 use crate::style::{DIM, GOOD};
 use crate::text::{count, plural};
 
+/// Most batches of an import with a key: as many keys as a log remembers for sure. Beyond that, running it again could
+/// append the first ones twice.
+const MAX_KEYED_BATCHES: u64 = 10_000;
+
 /// An append.
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -30,7 +34,7 @@ Examples:
 
 Each JSON argument is one entry, also an array.
 
-With --ndjson, batches of up to 1,000 lines or 1 MiB are appended, each together or not at all. A bad line ends it; the lines before it are in the log. With --key, every batch has a key of its own (KEY#1, KEY#2, …), so running the same import again appends only what is missing.")]
+With --ndjson, batches of up to 1,000 lines or 1 MiB are appended, each together or not at all. A bad line ends it; the lines before it are in the log. With --key, every batch has a key of its own (KEY#1, KEY#2, …), so running the same import again appends only what is missing (at most 10,000 batches).")]
 pub(crate) struct Append {
     #[command(flatten)]
     which: Which,
@@ -233,6 +237,12 @@ impl<'a> Import<'a> {
 
     async fn append(&mut self, log: &Arc<dyn AppendLog>, entries: Vec<Data>, close: bool) -> Result {
         self.batch += 1;
+        if self.args.key.is_some() && self.batch > MAX_KEYED_BATCHES {
+            return Err(Failure::usage(format!(
+                "with --key an import has at most {} batches; go on with the rest under another key",
+                count(MAX_KEYED_BATCHES)
+            )));
+        }
         let options = AppendOptions {
             expected_head: self.expected_head,
             idempotency_key: self.args.key.as_ref().map(|key| format!("{key}#{}", self.batch)),
