@@ -4,11 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use folio::{
-    CollectionName, DeleteOutcome, DocInfo, DocKey, DocListOptions, Driver, Json, JsonKv, PatchOutcome, ProjectId,
-    WriteCondition, WriteOutcome,
-};
-use serde_json::json;
+use folio::{CollectionName, DocKey, DocListOptions, Driver, Json, JsonKv, PatchOutcome, ProjectId, WriteCondition};
 
 use crate::condition::{DeleteIf, WriteIf};
 use crate::connect::Connect;
@@ -16,8 +12,8 @@ use crate::failure::{Failure, Result};
 use crate::input::json_of;
 use crate::output::Output;
 use crate::pretty::pretty;
-use crate::style::{DIM, GOOD, NAME};
-use crate::table::Table;
+use crate::stored::{Listing, Thing};
+use crate::style::{DIM, GOOD};
 use crate::text;
 
 /// What to do with documents.
@@ -152,6 +148,10 @@ impl Named {
     fn what(&self) -> String {
         format!("document {} in {}", self.key, self.place)
     }
+
+    fn thing(&self) -> Thing<'_> {
+        Thing { member: "key", name: &self.key, what: self.what() }
+    }
 }
 
 async fn get(named: &Named, connect: &mut Connect, out: &mut Output) -> Result {
@@ -168,14 +168,8 @@ async fn get(named: &Named, connect: &mut Connect, out: &mut Output) -> Result {
 
 async fn put(args: &Put, connect: &mut Connect, out: &mut Output) -> Result {
     let Write { docs, key, value, condition } = args.prepare(connect, out).await?;
-    match docs.put(&key, value, condition).await? {
-        WriteOutcome::Written { etag, created } => {
-            let verb = if created { "Created" } else { "Replaced" };
-            let text = format!("{GOOD}{verb}{GOOD:#} {} {DIM}(ETag {etag}){DIM:#}", args.named.what());
-            out.answer(|| json!({ "key": key, "etag": etag, "created": created }), text)
-        }
-        WriteOutcome::Precondition { current } => Err(Failure::precondition(args.named.what(), current)),
-    }
+    let outcome = docs.put(&key, value, condition).await?;
+    args.named.thing().written(outcome, out)
 }
 
 async fn patch(args: &Put, connect: &mut Connect, out: &mut Output) -> Result {
@@ -218,46 +212,24 @@ async fn delete(args: &Delete, connect: &mut Connect, out: &mut Output) -> Resul
     let (place, key) = args.named.parse()?;
     let condition = args.delete_if.condition()?;
     let docs = place.docs(&*connect.open().await?);
-    match docs.delete(&key, condition).await? {
-        DeleteOutcome::Deleted(deleted) => {
-            let what = args.named.what();
-            let text = if deleted { format!("{GOOD}Deleted{GOOD:#} {what}.") } else { format!("There was no {what}.") };
-            out.answer(|| json!({ "key": key, "deleted": deleted }), text)
-        }
-        DeleteOutcome::Precondition { current } => Err(Failure::precondition(args.named.what(), current)),
-    }
+    let outcome = docs.delete(&key, condition).await?;
+    args.named.thing().deleted(outcome, out)
 }
 
 async fn list(args: &List, connect: &mut Connect, out: &mut Output) -> Result {
     let place = Place::parse(&args.place)?;
     let docs = place.docs(&*connect.open().await?);
     let mut options = DocListOptions { prefix: args.prefix.clone(), etag: args.etag, ..DocListOptions::default() };
-    let mut table = Table::new([">SIZE", "MODIFIED (UTC)", if args.etag { "ETAG" } else { "" }, "KEY"]);
-    let mut some = false;
+    let mut listing = Listing::new("key", "KEY", args.etag);
     loop {
         let page = docs.list(options.clone()).await?;
-        some |= !page.docs.is_empty();
         for doc in &page.docs {
-            show(doc, &mut table, out)?;
+            listing.line(doc.key.as_str(), doc.size, doc.modified, doc.etag, out)?;
         }
-        table.print(out)?;
+        listing.page(out)?;
         options.after = page.next;
         if options.after.is_none() {
-            break;
+            return listing.end("There are no documents. Store one: folio doc put PLACE KEY JSON", out);
         }
     }
-    if some { Ok(()) } else { out.hint("There are no documents. Store one: folio doc put PLACE KEY JSON") }
-}
-
-fn show(doc: &DocInfo, table: &mut Table<4>, out: &mut Output) -> Result {
-    if out.is_json() {
-        let mut value = json!({ "key": doc.key, "size": doc.size, "modified": doc.modified });
-        if let Some(etag) = doc.etag {
-            value["etag"] = json!(etag);
-        }
-        return out.line(value);
-    }
-    let etag = doc.etag.map(|etag| etag.to_string()).unwrap_or_default();
-    table.row([text::size(doc.size), text::time(doc.modified), etag, format!("{NAME}{}{NAME:#}", doc.key)]);
-    Ok(())
 }

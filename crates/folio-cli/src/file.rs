@@ -6,15 +6,13 @@ mod put;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use folio::{DeleteOutcome, FileInfo, FileListOptions, FilePath, ProjectId};
-use serde_json::json;
+use folio::{FileListOptions, FilePath, ProjectId};
 
 use crate::condition::{DeleteIf, WriteIf};
 use crate::connect::Connect;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::output::Output;
-use crate::style::{GOOD, NAME};
-use crate::table::Table;
+use crate::stored::{Listing, Thing};
 use crate::text;
 
 /// What to do with files.
@@ -117,20 +115,18 @@ impl Named {
     fn what(&self) -> String {
         format!("file {} in project {}", text::visible(&self.path), self.project)
     }
+
+    fn thing(&self) -> Thing<'_> {
+        Thing { member: "path", name: &self.path, what: self.what() }
+    }
 }
 
 async fn delete(args: &Delete, connect: &mut Connect, out: &mut Output) -> Result {
     let (project, path) = args.named.parse()?;
     let condition = args.delete_if.condition()?;
     let files = connect.open().await?.project(&project).files();
-    match files.delete(&path, condition).await? {
-        DeleteOutcome::Deleted(deleted) => {
-            let what = args.named.what();
-            let text = if deleted { format!("{GOOD}Deleted{GOOD:#} {what}.") } else { format!("There was no {what}.") };
-            out.answer(|| json!({ "path": path, "deleted": deleted }), text)
-        }
-        DeleteOutcome::Precondition { current } => Err(Failure::precondition(args.named.what(), current)),
-    }
+    let outcome = files.delete(&path, condition).await?;
+    args.named.thing().deleted(outcome, out)
 }
 
 async fn list(args: &List, connect: &mut Connect, out: &mut Output) -> Result {
@@ -138,34 +134,16 @@ async fn list(args: &List, connect: &mut Connect, out: &mut Output) -> Result {
     let folder = args.folder.as_deref().map(|folder| FilePath::new(folder.strip_suffix('/').unwrap_or(folder))).transpose()?;
     let mut options = FileListOptions { folder, etag: args.etag, ..FileListOptions::default() };
     let files = connect.open().await?.project(&project).files();
-    let mut table = Table::new([">SIZE", "MODIFIED (UTC)", if args.etag { "ETAG" } else { "" }, "PATH"]);
-    let mut some = false;
+    let mut listing = Listing::new("path", "PATH", args.etag);
     loop {
         let page = files.list(options.clone()).await?;
-        some |= !page.files.is_empty();
         for file in &page.files {
-            show(file, args.etag, &mut table, out)?;
+            listing.line(file.path.as_str(), file.size, file.modified, file.etag, out)?;
         }
-        table.print(out)?;
+        listing.page(out)?;
         options.after = page.next;
         if options.after.is_none() {
-            break;
+            return listing.end("There are no files here. Store one: folio file put PROJECT PATH FILE", out);
         }
     }
-    if some { Ok(()) } else { out.hint("There are no files here. Store one: folio file put PROJECT PATH FILE") }
-}
-
-fn show(file: &FileInfo, etag: bool, table: &mut Table<4>, out: &mut Output) -> Result {
-    if out.is_json() {
-        let mut value = json!({ "path": file.path, "size": file.size, "modified": file.modified });
-        if let Some(etag) = file.etag {
-            value["etag"] = json!(etag);
-        }
-        return out.line(value);
-    }
-    // a driver may know some ETags without reading; a column with holes would say nothing
-    let etag = file.etag.filter(|_| etag).map(|etag| etag.to_string()).unwrap_or_default();
-    let path = text::visible(file.path.as_str());
-    table.row([text::size(file.size), text::time(file.modified), etag, format!("{NAME}{path}{NAME:#}")]);
-    Ok(())
 }

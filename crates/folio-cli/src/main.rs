@@ -19,6 +19,7 @@ mod project;
 mod serve;
 mod signals;
 mod size;
+mod stored;
 mod style;
 mod table;
 mod text;

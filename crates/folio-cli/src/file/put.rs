@@ -5,18 +5,16 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use folio::{ByteStream, Error, WriteOutcome};
+use folio::{ByteStream, Error};
 use futures_util::{StreamExt, stream};
-use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::connect::Connect;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::file::Put;
 use crate::input;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::style::{DIM, GOOD};
 use crate::text;
 
 /// Bytes read at once. A few such pieces are under way at a time.
@@ -39,14 +37,7 @@ pub(crate) async fn run(args: &Put, connect: &mut Connect, out: &mut Output) -> 
         }
     };
     drop(progress);
-    match outcome {
-        WriteOutcome::Written { etag, created } => {
-            let verb = if created { "Created" } else { "Replaced" };
-            let text = format!("{GOOD}{verb}{GOOD:#} {} {DIM}(ETag {etag}){DIM:#}", args.named.what());
-            out.answer(|| json!({ "path": path, "etag": etag, "created": created }), text)
-        }
-        WriteOutcome::Precondition { current } => Err(Failure::precondition(args.named.what(), current)),
-    }
+    args.named.thing().written(outcome, out)
 }
 
 /// What is stored.

@@ -1,9 +1,11 @@
 //! `folio log append`
 
+use std::io::Write;
+
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::common::{Place, column, parse_lines};
+use crate::common::{Daemon, Place, Running, column};
 
 fn data(place: &Place, args: &[&str]) -> Vec<String> {
     let args: Vec<&str> = ["log", "read", "demo"].iter().chain(args).copied().collect();
@@ -179,40 +181,50 @@ fn if_head_holds_between_batches() {
     assert_eq!(done["last_seq"], 2_501);
 }
 
+/// An import whose lines come one by one, and what it appends as it does so.
+struct Slow {
+    place: Place,
+    _daemon: Daemon,
+    tail: Running,
+    append: Running,
+}
+
+impl Slow {
+    fn start() -> Self {
+        let place = Place::with_demo();
+        let _daemon = place.serve("folio-data");
+        let tail = place.start(["log", "tail", "-f", "demo", "--json"]);
+        assert_eq!(tail.value()["caught_up"]["head"], "0-0");
+        let append = place.start(["log", "append", "demo", "--ndjson", "-"]);
+        Self { place, _daemon, tail, append }
+    }
+
+    /// Gives it a line, and sees it in the log.
+    fn line(&mut self, value: u64) {
+        writeln!(self.append.stdin.as_mut().unwrap(), "{value}").unwrap();
+        assert_eq!(self.tail.value()["data"], value);
+    }
+}
+
 /// Lines that come slowly are in the log before the pipe ends.
 #[test]
 fn lines_are_appended_as_they_come() {
-    use std::io::Write;
-    let place = Place::with_demo();
-    let daemon = place.serve("folio-data");
-    let tail = place.start(["log", "tail", "-f", "demo", "--json"]);
-    assert_eq!(tail.value()["caught_up"]["head"], "0-0");
-    let mut append = place.start(["log", "append", "demo", "--ndjson", "-", "--json"]);
-    for n in 1..=3 {
-        writeln!(append.stdin.as_mut().unwrap(), "{n}").unwrap();
-        assert_eq!(tail.value()["data"], n);
-    }
-    let (status, stdout, _) = append.end();
+    let mut slow = Slow::start();
+    (1..=3).for_each(|value| slow.line(value));
+    let (status, stdout, _) = slow.append.end();
     assert!(status.success());
-    assert_eq!(parse_lines(&stdout.concat())[0]["entries"], 3);
-    drop(daemon);
+    assert!(stdout.concat().starts_with("Appended 3 entries to the history of demo as seq 1 to 3"), "{stdout:?}");
 }
 
 #[test]
 fn an_interrupted_import_says_how_far_it_came() {
-    use std::io::Write;
-    let place = Place::with_demo();
-    let daemon = place.serve("folio-data");
-    let tail = place.start(["log", "tail", "-f", "demo", "--json"]);
-    assert_eq!(tail.value()["caught_up"]["head"], "0-0");
-    let mut append = place.start(["log", "append", "demo", "--ndjson", "-"]);
-    writeln!(append.stdin.as_mut().unwrap(), "1").unwrap();
-    assert_eq!(tail.value()["data"], 1);
-    append.signal(Signal::INT);
+    let mut slow = Slow::start();
+    slow.line(1);
+    slow.append.signal(Signal::INT);
     // stdin stays open: the signal alone ends it
-    let note = append.note();
+    let note = slow.append.note();
     assert!(note.contains("1 entry was appended"), "{note}");
-    let (status, ..) = append.end();
+    let (status, ..) = slow.append.end();
     assert_eq!(status.code(), Some(130));
-    drop(daemon);
+    assert_eq!(data(&slow.place, &[]), ["1"]);
 }
