@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use folio::{
-    AppendLog, AppendOptions, AppendOutcome, Cursor, Data, LogName, Project, ProjectExt, ReadOptions, Seq, Start, Truncated,
+    AppendLog, AppendOptions, AppendOutcome, Clock, Cursor, Data, LogName, Position, Project, ProjectExt, ReadOptions, Seq,
+    Start, Truncated,
 };
 
 use super::Trail;
@@ -69,6 +70,7 @@ impl Logs {
             91..94 => self.delete(&name).await,
             94..97 => self.fork(&name).await,
             97 => self.reopen().await,
+            98 => self.set_the_clock(),
             _ => self.list().await,
         }
     }
@@ -120,9 +122,11 @@ impl Logs {
             options.idempotency_key = Some(format!("k{}", self.keys));
         }
         if one_in(&mut self.random, 3) {
-            options.expected_head = Some(match self.random.u32(0..4) {
-                0 => choice::cursor(&mut self.random, self.lives.get(name).unwrap_or(&Lives::default())),
-                1 => Cursor::bare(head.seq),
+            options.expected_head = Some(match self.random.u32(0..6) {
+                0 => Position { epoch: head.epoch + 1, ..head }.into(),
+                1 => Position { epoch: head.epoch.saturating_sub(1), ..head }.into(),
+                2 => choice::cursor(&mut self.random, self.lives.get(name).unwrap_or(&Lives::default())),
+                3 => Cursor::bare(head.seq),
                 _ => head.into(),
             });
         }
@@ -354,6 +358,17 @@ impl Logs {
         *self.lives_mut(&target) = Lives { all: vec![life], is_present: true };
         self.forks.entry(name.clone()).or_default().insert(target.clone());
         self.whole(&target).await
+    }
+
+    /// Forwards or backwards; neither times nor epochs may fall.
+    fn set_the_clock(&mut self) -> Outcome {
+        if self.ctx.has(Need::Clock) {
+            let clock = self.ctx.clock()?;
+            let now = clock.now_ms().saturating_add(self.random.u64(0..2_000_000)).saturating_sub(1_000_000);
+            self.trail.say(format!("the clock stands at {now}"));
+            clock.set(now);
+        }
+        Ok(())
     }
 
     async fn list(&mut self) -> Outcome {

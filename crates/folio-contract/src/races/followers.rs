@@ -75,14 +75,22 @@ impl Trail {
     }
 }
 
-/// Follows from `cursor` (from now, where there is none) and loses its connection now and then.
-async fn subscriber(log: Arc<dyn AppendLog>, cursor: Option<Cursor>, mut random: fastrand::Rng) -> Outcome<Trail> {
+/// Follows from `cursor` (from now, where there is none), loses its connection now and then, and falls behind.
+async fn subscriber(
+    log: Arc<dyn AppendLog>,
+    cursor: Option<Cursor>,
+    mut progress: watch::Receiver<u64>,
+    mut random: fastrand::Rng,
+) -> Outcome<Trail> {
     let mut trail = cursor.map(Trail::from);
     loop {
         let start = trail.as_ref().map_or(Start::Now, |trail| Start::After(trail.cursor));
         let mut stream = log.subscribe(start).await?;
         let mut caught_up = false;
-        for _ in 0..random.usize(1..200) {
+        for _ in 0..random.usize(1..120) {
+            if random.u32(0..10) == 0 {
+                fall_behind(&mut progress, random.u64(1..20)).await?;
+            }
             match next_event(&mut stream, "the next entry or gap").await? {
                 LogEvent::CaughtUp { head } if caught_up => crate::fail!("caught up at {head}, for the second time"),
                 LogEvent::CaughtUp { head } => {
@@ -105,6 +113,12 @@ async fn subscriber(log: Arc<dyn AppendLog>, cursor: Option<Cursor>, mut random:
             return trail.ok_or_else(|| Failure::new("no trail"));
         }
     }
+}
+
+/// Waits while others append so many units more, if they still do.
+async fn fall_behind(progress: &mut watch::Receiver<u64>, by: u64) -> Outcome {
+    let until = (*progress.borrow() + by).min(APPENDERS * UNITS);
+    within("more appends", progress.wait_for(|count| *count >= until)).await?.map(|_| ()).map_err(Failure::new)
 }
 
 /// Reads page after page, and waits for more.
@@ -173,7 +187,7 @@ async fn followers_miss_nothing_without_a_gap(ctx: Ctx) -> Outcome {
                 1 => Some(if seq == 0 { Position::START.into() } else { Position { seq, ..head }.into() }),
                 _ => None,
             };
-            tokio::spawn(subscriber(Arc::clone(&log), cursor, random.fork()))
+            tokio::spawn(subscriber(Arc::clone(&log), cursor, watching.clone(), random.fork()))
         })
         .collect();
     let pagers: Vec<_> = (0..PAGERS).map(|_| tokio::spawn(pager(Arc::clone(&log), watching.clone(), random.fork()))).collect();

@@ -163,8 +163,13 @@ async fn puts_and_patches_and_deletes_share_one_tag(ctx: Ctx) -> Outcome {
 
 async fn all_patches_take_effect(ctx: Ctx) -> Outcome {
     let docs = ctx.project().await?.docs();
+    // a large member, so that merging takes long enough for others to come between
+    let large = json(&format!(r#"{{"large":"{}"}}"#, "x".repeat(100_000)));
     for round in 0..ROUNDS {
         let name = key(&format!("doc{round}"));
+        if round % 2 == 0 {
+            written(docs.put(&name, large.clone(), WriteCondition::Absent).await?)?;
+        }
         let outcomes = at_once(|n| {
             let (docs, name) = (Arc::clone(&docs), name.clone());
             let change = json(&format!(r#"{{"m{n}":{n},"deep":{{"d{n}":{n}}}}}"#));
@@ -174,8 +179,8 @@ async fn all_patches_take_effect(ctx: Ctx) -> Outcome {
         let stored = docs.get(&name).await?.ok_or_else(|| Failure::new("the patched document is not there"))?;
         let value: serde_json::Value = stored.value.to()?;
         for n in 0..MANY {
-            assert_eq!(value.get(format!("m{n}")), Some(&n.into()), "patch {n} in {value}");
-            assert_eq!(value.pointer(&format!("/deep/d{n}")), Some(&n.into()), "patch {n} in {value}");
+            let (member, deep) = (value.get(format!("m{n}")), value.pointer(&format!("/deep/d{n}")));
+            assert_eq!((member, deep), (Some(&n.into()), Some(&n.into())), "patch {n} of round {round} is lost");
         }
     }
     Ok(())
