@@ -32,7 +32,7 @@ pub(crate) fn all() -> Vec<Case> {
 const STEPS: usize = 150;
 
 /// Steps that a failure shows.
-const SHOWN: usize = 25;
+const SHOWN: usize = 40;
 
 /// What a sequence did so far.
 #[derive(Clone, Default)]

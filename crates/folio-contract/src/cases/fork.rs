@@ -17,7 +17,9 @@ cases! { "fork":
     a_fork_needs_a_place_between_horizon_and_head,
     a_fork_at_the_horizon_has_no_entries,
     a_fork_inherits_the_horizon,
+    a_log_without_entries_can_be_forked,
     a_fork_needs_a_name_that_is_free,
+    a_refused_fork_disturbs_nobody,
     a_log_that_is_not_there_cannot_be_forked,
     a_fork_is_open_and_knows_no_keys,
     a_fork_of_a_fork_knows_all_pieces,
@@ -26,6 +28,7 @@ cases! { "fork":
     who_waits_for_a_log_sees_a_fork,
     forks_survive_reopening [Reopen],
     a_gone_source_stays_gone_over_reopening [Reopen],
+    a_source_without_entries_is_there_after_reopening [Reopen],
 }
 
 async fn source_and_fork(project: &Arc<dyn Project>, at: u64) -> Outcome<(Arc<dyn AppendLog>, Arc<dyn AppendLog>)> {
@@ -128,6 +131,21 @@ async fn a_fork_inherits_the_horizon(ctx: Ctx) -> Outcome {
     Ok(())
 }
 
+async fn a_log_without_entries_can_be_forked(ctx: Ctx) -> Outcome {
+    let project = ctx.project().await?;
+    let (source, fork) = (project.history(), project.log(&log_name("fork")));
+    source.fork(0, &log_name("fork")).await?;
+    for log in [&source, &fork] {
+        assert_eq!(log.status().await?.head, Position::START);
+        assert!(read_all(log).await?.is_empty());
+    }
+    for log in [&fork, &source] {
+        assert_eq!(append(log, numbers(1..=2)).await?.last, 2);
+    }
+    assert!(fork.status().await?.head.epoch != source.status().await?.head.epoch, "each in an epoch of its own");
+    Ok(())
+}
+
 async fn a_fork_needs_a_name_that_is_free(ctx: Ctx) -> Outcome {
     let project = ctx.project().await?;
     let (source, fork) = source_and_fork(&project, 4).await?;
@@ -140,6 +158,25 @@ async fn a_fork_needs_a_name_that_is_free(ctx: Ctx) -> Outcome {
     }
     assert_eq!(fork.status().await?, before);
     assert_eq!(project.history().status().await?.head, Position::START);
+    Ok(())
+}
+
+async fn a_refused_fork_disturbs_nobody(ctx: Ctx) -> Outcome {
+    let project = ctx.project().await?;
+    let (source, fork) = source_and_fork(&project, 4).await?;
+    let mut streams = [source.subscribe(Start::Now).await?, fork.subscribe(Start::Now).await?];
+    for stream in &mut streams {
+        caught_up(stream).await?;
+    }
+    for (at, target) in [(2, "forks/1"), (2, "source"), (1_000, "forks/1"), (1_000, "forks/2")] {
+        let refusal = source.fork(at, &log_name(target)).await;
+        assert!(refusal.is_err(), "forked at {at} to {target}");
+    }
+    let [of_source, of_fork] = &mut streams;
+    append(&source, numbers([7])).await?;
+    append(&fork, numbers([5])).await?;
+    assert_eq!(data(&entries_up_to(of_source, 7).await?), numbers([7]));
+    assert_eq!(data(&entries_up_to(of_fork, 5).await?), numbers([5]));
     Ok(())
 }
 
@@ -276,5 +313,17 @@ async fn a_gone_source_stays_gone_over_reopening(ctx: Ctx) -> Outcome {
     assert_eq!(data(&read_all(&fork).await?), numbers(1..=4));
     fork.delete().await?;
     assert_eq!(append(&source, numbers([1])).await?.first, 1);
+    Ok(())
+}
+
+async fn a_source_without_entries_is_there_after_reopening(ctx: Ctx) -> Outcome {
+    let project = ctx.project().await?;
+    project.history().fork(0, &log_name("fork")).await?;
+    ctx.reopen().await?;
+    let project = ctx.again(&project);
+    assert_eq!(project.list_logs(None, 10).await?.logs, [log_name("fork"), LogName::history()]);
+    assert_eq!(project.history().status().await?.head, Position::START);
+    assert_eq!(append(&project.history(), numbers([1])).await?.first, 1);
+    assert_eq!(append(&project.log(&log_name("fork")), numbers([1])).await?.first, 1);
     Ok(())
 }

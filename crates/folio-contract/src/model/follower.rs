@@ -132,7 +132,11 @@ impl Follower {
         let life = lives.all.get(life).ok_or_else(|| Failure::new("no such life"))?;
         let (from, to) = (self.cursor.seq, gap.resumes_after.seq);
         let asked = gap.requested == self.cursor || (from == 0 && gap.requested.seq == 0);
-        let accounted = gap.reason == GapReason::Truncated && to > from && gap.lost == Some(to - from);
+        let accounted = match gap.reason {
+            GapReason::Truncated => to > from && gap.lost == Some(to - from),
+            GapReason::Epoch => to > from && gap.lost.is_none() && life.has_dropped(self.cursor),
+            GapReason::Ahead | GapReason::Corrupt => false,
+        };
         if !asked || !accounted || to > life.horizon || life.position(to) != gap.resumes_after {
             crate::fail!("{gap:?} came after {}; the horizon is {}", self.cursor, life.horizon);
         }
@@ -146,7 +150,7 @@ impl Follower {
             return Ok(life);
         }
         let has = |life: &Life| {
-            let pieces = life.lineage().unwrap_or_default();
+            let pieces = life.pieces().unwrap_or_default();
             pieces.iter().any(|piece| piece.epoch == epoch && piece.last > 0)
         };
         let found = (self.next_life..lives.all.len()).find(|life| lives.all.get(*life).is_some_and(has));

@@ -15,8 +15,10 @@ pub(super) struct Life {
     times: Vec<Option<u64>>,
     pub(super) horizon: Seq,
     pub(super) closed: bool,
-    /// Ended pieces, then the open one, whose end is the head. Empty until it is known.
+    /// All pieces there ever were, the open one last, whose end is the head. Empty until it is known.
     epochs: Vec<(Epoch, Seq)>,
+    /// Epochs of pieces that the log dropped, because they ended below the horizon.
+    dropped: Vec<Epoch>,
     /// What keyed appends brought, and where it landed.
     pub(super) keys: HashMap<String, (Vec<Data>, Seq, Seq)>,
 }
@@ -42,8 +44,8 @@ impl Life {
         self.epochs.last().map(|(epoch, _)| *epoch)
     }
 
-    /// All pieces. Not known of a log without entries, whose first piece may have ended or not.
-    pub(super) fn lineage(&self) -> Option<Vec<Piece>> {
+    /// All pieces there ever were. Not known of a log without entries, whose first piece may have ended or not.
+    pub(super) fn pieces(&self) -> Option<Vec<Piece>> {
         let (open, ended) = self.epochs.split_last()?;
         let open = Piece { epoch: open.0, last: self.head() };
         Some(ended.iter().map(|&(epoch, last)| Piece { epoch, last }).chain([open]).collect())
@@ -58,24 +60,30 @@ impl Life {
         self.entries.extend(entries);
     }
 
-    /// Takes the pieces that a log without entries says it has.
+    /// Compares with the pieces that the log tells, and takes from them what only the log can know: whether a write
+    /// without entries began the first piece, and which pieces below the horizon it dropped.
     ///
     /// # Errors
-    /// Where they have entries, or don't begin with epoch 0.
-    pub(super) fn learn(&mut self, pieces: &[Piece]) -> Outcome {
-        if pieces.first() != Some(&Piece { epoch: 0, last: 0 }) || pieces.iter().any(|piece| piece.last != 0) {
-            crate::fail!("{pieces:?} of a log without entries");
+    /// Where it tells another lineage.
+    pub(super) fn learn(&mut self, told: &[Piece]) -> Outcome {
+        if self.epochs.is_empty() && told.len() == 2 {
+            self.epochs = told.iter().map(|piece| (piece.epoch, piece.last)).collect();
         }
-        if pieces.len() > 1 {
-            self.epochs = pieces.iter().map(|piece| (piece.epoch, piece.last)).collect();
+        let all = self.pieces().unwrap_or_else(|| vec![Piece { epoch: 0, last: 0 }]);
+        let may_go = |piece: &Piece| piece.last < self.horizon && Some(piece) != all.first() && Some(piece) != all.last();
+        let gone: Vec<_> = all.iter().filter(|piece| !told.contains(piece)).copied().collect();
+        let kept: Vec<_> = all.iter().filter(|piece| told.contains(piece)).copied().collect();
+        if kept != told || !gone.iter().all(may_go) || self.dropped.iter().any(|epoch| kept.iter().any(|p| p.epoch == *epoch)) {
+            crate::fail!("the log tells the lineage {told:?} instead of {all:?}, with the horizon {}", self.horizon);
         }
+        self.dropped = gone.iter().map(|piece| piece.epoch).collect();
         Ok(())
     }
 
     /// The life of a fork at `at`, under its own epoch.
     pub(super) fn fork(&self, at: Seq, epoch: Epoch) -> Self {
         let mut epochs = Vec::new();
-        for piece in self.lineage().unwrap_or_else(|| vec![Piece { epoch: 0, last: 0 }]) {
+        for piece in self.pieces().unwrap_or_else(|| vec![Piece { epoch: 0, last: 0 }]) {
             epochs.push((piece.epoch, piece.last.min(at)));
             if piece.last >= at {
                 break;
@@ -87,9 +95,15 @@ impl Life {
             entries: self.entries.iter().take(kept).cloned().collect(),
             times: self.times.iter().take(kept).copied().collect(),
             horizon: self.horizon,
+            dropped: self.dropped.iter().copied().filter(|gone| epochs.iter().any(|(epoch, _)| epoch == gone)).collect(),
             epochs,
             ..Self::default()
         }
+    }
+
+    /// True for a cursor in a piece that the log dropped, of which it only knows that it is none of its own now.
+    pub(super) fn has_dropped(&self, cursor: Cursor) -> bool {
+        cursor.epoch.is_some_and(|epoch| self.dropped.contains(&epoch))
     }
 
     pub(super) fn position(&self, seq: Seq) -> Position {
@@ -104,7 +118,8 @@ impl Life {
     /// Where a cursor stands, and the gap to tell: the table of the contract, case by case.
     pub(super) fn judge(&self, cursor: Cursor) -> (Seq, Option<Gap>) {
         let head = self.head();
-        let known = self.epochs.iter().position(|(epoch, _)| Some(*epoch) == cursor.epoch);
+        let is_known = |epoch: &Epoch| Some(*epoch) == cursor.epoch && !self.dropped.contains(epoch);
+        let known = self.epochs.iter().position(|(epoch, _)| is_known(epoch));
         let open = known.is_some_and(|at| at + 1 == self.epochs.len()) || (self.epochs.is_empty() && cursor.epoch == Some(0));
         let (place, mut reason) = if cursor.epoch.is_none() || open {
             if cursor.seq > head { (head, Some(GapReason::Ahead)) } else { (cursor.seq, None) }
