@@ -203,10 +203,10 @@ fn parse(line: &[u8], number: u64) -> Result<Option<Json>> {
 mod tests {
     use super::*;
 
-    /// Chunks as a thread would send them.
+    /// As from a pipe that gives a few bytes at a time.
     async fn batches(text: &'static [u8], steady: bool) -> Vec<Result<Batch, Failure>> {
         let (send, receive) = mpsc::channel(2);
-        std::thread::spawn(move || read(BufReader::with_capacity(CHUNK, text), "test", &send));
+        std::thread::spawn(move || read(BufReader::with_capacity(64, text), "test", &send));
         let mut batches = Batches { receive, waiting: VecDeque::new(), read: 0, ended: false, error: None, steady };
         let mut all = Vec::new();
         loop {
