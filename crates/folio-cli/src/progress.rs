@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::Output;
 
@@ -17,42 +17,38 @@ const SPINNER: &str = "{spinner} {msg}… {elapsed}";
 
 /// Counts bytes, and shows the count once the work has taken a second.
 pub(crate) struct Progress {
-    message: &'static str,
-    total: Option<u64>,
-    done: u64,
+    bar: ProgressBar,
     started: Instant,
-    visible: bool,
-    bar: Option<ProgressBar>,
+    /// To be shown, and not shown yet.
+    waits: bool,
 }
 
 impl Progress {
     /// `message` says what is being done; `total` is the number of bytes, where it is known.
     pub(crate) fn new(out: &Output, message: &'static str, total: Option<u64>) -> Self {
-        Self { message, total, done: 0, started: Instant::now(), visible: seen(out), bar: None }
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
+        let bar = bar.with_message(message).with_style(style(if total.is_some() { BYTES_OF } else { BYTES }));
+        Self { bar, started: Instant::now(), waits: seen(out) }
     }
 
     /// So many more bytes are done.
     pub(crate) fn add(&mut self, bytes: u64) {
-        self.at(self.done + bytes);
+        self.at(self.bar.position() + bytes);
     }
 
     /// So many bytes are done.
     pub(crate) fn at(&mut self, done: u64) {
-        self.done = done;
-        if self.bar.is_none() && self.visible && self.started.elapsed() >= PATIENCE {
-            self.bar = Some(shown(self.message, self.total, self.started));
-        }
-        if let Some(bar) = &self.bar {
-            bar.set_position(done);
+        self.bar.set_position(done);
+        if self.waits && self.started.elapsed() >= PATIENCE {
+            self.waits = false;
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.bar.finish_and_clear();
     }
 }
 
@@ -74,14 +70,6 @@ pub(crate) async fn spin<T>(out: &Output, message: &'static str, work: impl Futu
 
 fn seen(out: &Output) -> bool {
     !out.is_json() && io::stderr().is_terminal()
-}
-
-fn shown(message: &'static str, total: Option<u64>, started: Instant) -> ProgressBar {
-    let bar = match total {
-        Some(total) => ProgressBar::new(total).with_style(style(BYTES_OF)),
-        None => ProgressBar::no_length().with_style(style(BYTES)),
-    };
-    bar.with_message(message).with_elapsed(started.elapsed())
 }
 
 fn style(template: &'static str) -> ProgressStyle {

@@ -5,7 +5,7 @@ use anstyle::{AnsiColor, Style};
 /// What a line is about: a seq, an id.
 pub(crate) const NAME: Style = AnsiColor::Cyan.on_default();
 /// Keys of JSON objects.
-pub(crate) const KEY: Style = AnsiColor::Blue.on_default();
+pub(crate) const KEY: Style = AnsiColor::BrightBlue.on_default();
 /// What matters less: times, headings, hints.
 pub(crate) const DIM: Style = Style::new().dimmed();
 /// Done.

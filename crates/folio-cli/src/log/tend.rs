@@ -1,7 +1,7 @@
 //! Tending logs: truncate, status, list, close, delete, fork.
 
 use clap::Args;
-use folio::{LogName, LogStatus, ProjectId, Seq};
+use folio::{LogName, LogStatus, Piece, ProjectId, Seq};
 use serde_json::{Value, json};
 
 use crate::connect::Connect;
@@ -93,7 +93,6 @@ pub(crate) async fn status(which: &Which, connect: &mut Connect, out: &mut Outpu
         0 => "none".to_owned(),
         count => format!("{} (seq {} to {})", text::count(count), status.horizon + 1, status.head.seq),
     };
-    let lives: Vec<String> = status.lineage.iter().map(|piece| format!("epoch {} to seq {}", piece.epoch, piece.last)).collect();
     let rows = [
         ("log", visible(named.log.as_str()).into_owned()),
         ("project", named.project.to_string()),
@@ -102,9 +101,18 @@ pub(crate) async fn status(which: &Which, connect: &mut Connect, out: &mut Outpu
         ("horizon", if status.horizon == 0 { "0 (nothing removed)".to_owned() } else { status.horizon.to_string() }),
         ("closed", if status.closed { "yes".to_owned() } else { "no".to_owned() }),
         ("size", text::size(status.bytes)),
-        ("lineage", lives.join(", then ")),
+        ("lineage", lives(&status.lineage)),
     ];
     rows.iter().try_for_each(|(name, value)| out.line(format_args!("{DIM}{name:<8}{DIM:#} {value}")))
+}
+
+/// The lives that have entries, and the newest.
+fn lives(lineage: &[Piece]) -> String {
+    let before = std::iter::once(0).chain(lineage.iter().map(|piece| piece.last));
+    let told =
+        lineage.iter().zip(before).enumerate().filter(|(i, (piece, before))| piece.last > *before || i + 1 == lineage.len());
+    let words: Vec<String> = told.map(|(_, (piece, _))| format!("epoch {} to seq {}", piece.epoch, piece.last)).collect();
+    words.join(", then ")
 }
 
 /// As HTTP answers it.

@@ -131,6 +131,8 @@ fn status() {
         assert!(said.text().contains(row), "{row}: {said:?}");
     }
     assert!(said.text().contains(&format!("head     {head}")), "{said:?}");
+    // lives without an entry are of no interest to people
+    assert!(said.text().ends_with(&format!("lineage  epoch {epoch} to seq 10")), "{said:?}");
 }
 
 #[test]
