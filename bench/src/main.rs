@@ -14,12 +14,14 @@ mod workload;
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 
+use crate::append::Tasks;
+use crate::raw::Raw;
 use crate::report::Report;
 use crate::samples::Samples;
 
@@ -93,29 +95,21 @@ fn run(arguments: &Arguments) -> Result<Report> {
     Ok(report)
 }
 
-/// The rates, taking turns: so that a machine that slows down slows all of them.
+/// One task, 64 tasks and the machine itself take turns, in slices so short that a machine that slows down slows all.
+const SLICE: Duration = Duration::from_millis(100);
+
 fn measure_appends(arguments: &Arguments, runtime: &tokio::runtime::Runtime, report: &mut Report) -> Result<()> {
     let time = Duration::from_secs_f64(arguments.seconds);
-    let dir = &arguments.dir;
-    let (mut raw, mut one, mut many, mut batches) = Default::default();
+    let (mut raw, mut one, mut many, mut batches) = <(Samples, Samples, Samples, Samples)>::default();
     let (mut one_ratio, mut many_ratio) = (Samples::default(), Samples::default());
-    let all: [&mut Samples; 4] = [&mut raw, &mut one, &mut many, &mut batches];
-    for round in 0..arguments.rounds {
-        for turn in 0..4 {
-            // Another one begins each round.
-            let which = (round + turn) % 4;
-            let rate = match which {
-                0 => raw::measure(dir, time)?,
-                1 => runtime.block_on(append::one_task(dir, time))?,
-                2 => runtime.block_on(append::many_tasks(dir, time))?,
-                _ => runtime.block_on(append::batches(dir, time))?,
-            };
-            all[which].add(rate);
-        }
-    }
-    for round in 0..arguments.rounds {
-        one_ratio.add(one.at(round) / raw.at(round));
-        many_ratio.add(many.at(round) / raw.at(round));
+    for _ in 0..arguments.rounds {
+        let rates = runtime.block_on(take_turns(&arguments.dir, time))?;
+        raw.add(rates.raw);
+        one.add(rates.one);
+        many.add(rates.many);
+        one_ratio.add(rates.one / rates.raw);
+        many_ratio.add(rates.many / rates.raw);
+        batches.add(runtime.block_on(append::batches(&arguments.dir, time))?);
     }
     report.add("raw: append 256 bytes, fdatasync", "appends/s", &raw);
     report.add("library, `sync`, one task", "appends/s", &one);
@@ -124,6 +118,24 @@ fn measure_appends(arguments: &Arguments, runtime: &tokio::runtime::Runtime, rep
     report.add("… to raw, of the same round", "×", &many_ratio).at_least(10.0);
     report.add("library, `os`, batches of 100", "entries/s", &batches).at_least(500_000.0);
     Ok(())
+}
+
+/// Appends per second of one round.
+struct Rates {
+    raw: f64,
+    one: f64,
+    many: f64,
+}
+
+async fn take_turns(dir: &Path, time: Duration) -> Result<Rates> {
+    let (mut raw, mut one, mut many) = (Raw::new(dir)?, Tasks::new(dir, 1).await?, Tasks::new(dir, 64).await?);
+    let begin = Instant::now();
+    while begin.elapsed() < time * 3 {
+        raw.run(SLICE)?;
+        one.run(SLICE).await?;
+        many.run(SLICE).await?;
+    }
+    Ok(Rates { raw: raw.finish(), one: one.finish().await?, many: many.finish().await? })
 }
 
 fn measure_opening(arguments: &Arguments, runtime: &tokio::runtime::Runtime, report: &mut Report) -> Result<()> {

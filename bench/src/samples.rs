@@ -9,11 +9,6 @@ impl Samples {
         self.0.push(value);
     }
 
-    /// What the given round measured; not a number where there was none.
-    pub(crate) fn at(&self, round: usize) -> f64 {
-        self.0.get(round).copied().unwrap_or(f64::NAN)
-    }
-
     /// Smallest, median and largest; not numbers where nothing was measured.
     pub(crate) fn spread(&self) -> (f64, f64, f64) {
         let mut sorted = self.0.clone();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use folio::fs::{FsDriver, FsOptions};
 use folio::{
@@ -16,10 +16,24 @@ pub(crate) const PAYLOAD: usize = 256;
 /// How many payloads differ before they repeat.
 const VARIETY: u64 = 1_000;
 
-/// Entries per second since `begin`.
-#[expect(clippy::cast_precision_loss, reason = "a rate is rounded anyway")]
-pub(crate) fn rate(entries: u64, begin: Instant) -> f64 {
-    entries as f64 / begin.elapsed().as_secs_f64()
+/// A count over time that was measured in pieces.
+#[derive(Default)]
+pub(crate) struct Rate {
+    count: u64,
+    time: Duration,
+}
+
+impl Rate {
+    /// Adds a piece that ends now.
+    pub(crate) fn add(&mut self, count: u64, begin: Instant) {
+        self.time += begin.elapsed();
+        self.count += count;
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a rate is rounded anyway")]
+    pub(crate) fn per_second(&self) -> f64 {
+        self.count as f64 / self.time.as_secs_f64()
+    }
 }
 
 /// Ready-made payloads, told apart by who appends them and by number; made beforehand so that the log is measured and
