@@ -83,10 +83,53 @@ Exit codes:
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{Command, CommandFactory, Parser};
+
+    use super::Cli;
 
     #[test]
     fn the_commands_are_well_formed() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    /// Every line of help that begins with `folio`, as far as it is ours.
+    #[test]
+    fn the_examples_in_the_help_are_right() {
+        let mut examples = Vec::new();
+        collect(&Cli::command(), &mut examples);
+        assert!(examples.len() > 30, "{examples:?}");
+        for example in examples {
+            let words = words(&example);
+            if let Err(error) = Cli::try_parse_from(&words) {
+                panic!("{example}\n{words:?}\n{error}");
+            }
+        }
+    }
+
+    fn collect(command: &Command, into: &mut Vec<String>) {
+        for help in [command.get_after_help(), command.get_after_long_help()].into_iter().flatten() {
+            let text = help.to_string();
+            let lines = text.lines().filter_map(|line| line.strip_prefix("  "));
+            // what stands in a pipe behind another program too
+            into.extend(lines.flat_map(|line| line.split(" | ")).filter(|part| part.starts_with("folio ")).map(str::to_owned));
+        }
+        command.get_subcommands().for_each(|command| collect(command, into));
+    }
+
+    /// As a shell splits it: single quotes, and nothing behind `#`, `>` or three spaces.
+    fn words(example: &str) -> Vec<String> {
+        let example = example.split("   ").next().unwrap_or(example);
+        let mut words = vec![String::new()];
+        let mut quoted = false;
+        for c in example.chars() {
+            match c {
+                '\'' => quoted = !quoted,
+                '#' | '>' if !quoted => break,
+                ' ' if !quoted => words.push(String::new()),
+                c => words.last_mut().unwrap().push(c),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words
     }
 }
