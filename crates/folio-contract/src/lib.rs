@@ -54,6 +54,12 @@
 //! Each case is a test of its own, `memory::append::the_first_entry_has_seq_1`, so the filters of `cargo test` work:
 //! `cargo test -p folio --test contract_memory -- gap::`.
 //!
+//! # Adding a case
+//!
+//! Write an `async fn` with the guarantee as its name into the file of its area under `cases/`, and name it in the
+//! `cases!` list at the top, with what it needs in brackets. Work in a fresh project ([`Ctx::project`]), and check what
+//! the contract says rather than what drivers happen to do. Then break a driver and see the case fail.
+//!
 //! # Randomness
 //!
 //! Races and the model make random choices. All of them come from one seed; a failure prints the line that makes the
@@ -62,7 +68,7 @@
 //! | variable | meaning |
 //! | --- | --- |
 //! | `FOLIO_SEED` | the seed; another one for each run where it is not set |
-//! | `FOLIO_SEQUENCES` | how many random sequences each model case runs; 12 where it is not set |
+//! | `FOLIO_SEQUENCES` | how many random sequences each model case runs; 20 where it is not set |
 //!
 //! # Waiting
 //!

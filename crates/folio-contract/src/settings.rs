@@ -6,7 +6,7 @@ const SEED: &str = "FOLIO_SEED";
 const SEQUENCES: &str = "FOLIO_SEQUENCES";
 
 /// Sequences of each model case where nothing is said.
-pub(crate) const DEFAULT_SEQUENCES: u32 = 12;
+pub(crate) const DEFAULT_SEQUENCES: u32 = 20;
 
 /// The seed of all random choices: the variable `FOLIO_SEED`, else another one for each run.
 #[must_use]

@@ -1,6 +1,6 @@
 //! Appending: seqs, units, positions, and the append of nothing.
 
-use folio::{AppendOptions, Cursor, LogName, Piece, Position};
+use folio::{AppendOptions, Cursor, Data, LogName, Piece, Position};
 
 use crate::case::cases;
 use crate::ctx::Ctx;
@@ -15,6 +15,7 @@ cases! { "append":
     the_cursor_is_the_position_of_the_last_entry,
     a_lineage_begins_with_epoch_0,
     an_acknowledged_append_is_read_at_once,
+    a_log_tells_the_bytes_that_it_takes,
     nothing_appended_returns_the_head,
     nothing_appended_checks_nothing,
     nothing_appended_creates_no_log,
@@ -96,6 +97,18 @@ async fn an_acknowledged_append_is_read_at_once(ctx: Ctx) -> Outcome {
         // another handle, as another request would have
         let page = ctx.again(&project).log(&LogName::history()).read(crate::make::since(Cursor::bare(n - 1))).await?;
         assert_eq!((seqs(&page.entries), page.head.seq), (vec![n], n));
+    }
+    Ok(())
+}
+
+async fn a_log_tells_the_bytes_that_it_takes(ctx: Ctx) -> Outcome {
+    let log = ctx.history().await?;
+    let mut before = log.status().await?.bytes;
+    for _ in 0..3 {
+        append(&log, vec![Data::Bytes(vec![0xff; 10_000].into())]).await?;
+        let after = log.status().await?.bytes;
+        assert!(after >= before + 10_000, "{after} bytes after 10,000 more than {before}");
+        before = after;
     }
     Ok(())
 }

@@ -305,7 +305,7 @@ async fn a_slow_reader_is_told_all_or_to_list_again(ctx: Ctx) -> Outcome {
     let mut stream = docs.subscribe().await?;
     ready(&mut stream).await?;
     // more than any buffer on the way holds, while nobody looks at the stream
-    let (writers, each) = (8, 500);
+    let (writers, each) = (8, 250);
     let writing = (0..writers).map(|writer| {
         let docs = Arc::clone(&docs);
         async move {

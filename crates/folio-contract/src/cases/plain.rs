@@ -1,18 +1,19 @@
 //! Plain files: what other programs see, and what they do.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use folio::{
-    BlobStoreExt, Change, ChangeStream, DocListOptions, Error, Etag, FileListOptions, FileReadOptions, LogName, Piece, Position,
-    Project, ProjectExt, ProjectId, Target, WriteCondition,
+    BlobStoreExt, Change, ChangeStream, Cursor, DocListOptions, Error, Etag, FileListOptions, FileReadOptions, Gap, GapReason,
+    LogName, Order, Piece, Position, Project, ProjectExt, ProjectId, ReadOptions, Start, Target, WriteCondition,
 };
 
 use crate::case::cases;
 use crate::ctx::Ctx;
 use crate::failure::{Failure, Outcome};
-use crate::make::{append, data, json, key, numbers, path, read_all, refused, was_there, written};
-use crate::wait::{next_change, ready};
+use crate::make::{append, data, entry, json, key, numbers, path, read_all, refused, seqs, since, was_there, written};
+use crate::wait::{entries_up_to, next_change, next_gap, ready};
 
 cases! { "plain":
     files_and_documents_lie_open [PlainFiles],
@@ -25,6 +26,8 @@ cases! { "plain":
     a_link_leads_nowhere [PlainFiles],
     edits_of_files_are_told [PlainFiles],
     edits_of_documents_are_told [PlainFiles],
+    a_damaged_line_is_told_as_a_gap [PlainFiles, Reopen],
+    a_torn_tail_is_set_aside_and_begins_a_new_life [PlainFiles, Reopen],
 }
 
 /// Does something as another program would, off the runtime.
@@ -128,7 +131,7 @@ async fn a_log_of_another_tool_is_read_and_goes_on(ctx: Ctx) -> Outcome {
     let entries = read_all(&log).await?;
     assert_eq!(data(&entries), numbers(1..=4));
     assert_eq!(entries.iter().take(3).map(|entry| entry.ts).collect::<Vec<_>>(), [5, 6, 7]);
-    let page = log.read(crate::make::since(Position { epoch: 0, seq: 2 })).await?;
+    let page = log.read(since(Position { epoch: 0, seq: 2 })).await?;
     assert_eq!((page.gap, data(&page.entries)), (None, numbers(3..=4)));
     Ok(())
 }
@@ -269,4 +272,87 @@ async fn edits_of_documents_are_told(ctx: Ctx) -> Outcome {
     assert!(was_there(project.docs().delete(&key("before"), WriteCondition::None).await?)?);
     assert_eq!(project.log(&LogName::history()).status().await?.head, Position::START);
     Ok(())
+}
+
+async fn a_damaged_line_is_told_as_a_gap(ctx: Ctx) -> Outcome {
+    let project = ctx.project().await?;
+    let file = ctx.folder(&project)?.join(".meta/history.jsonl");
+    for n in 1..=6 {
+        append(&project.history(), entry(&format!("\"the text of entry {n}\""))).await?;
+    }
+    let mut bytes = read(&file).await?;
+    for damaged in ["the text of entry 3", "the text of entry 4"] {
+        let at = bytes.windows(damaged.len()).position(|window| window == damaged.as_bytes());
+        let byte = at.and_then(|at| bytes.get_mut(at)).ok_or_else(|| Failure::new(format!("{damaged:?} is not in the file")))?;
+        *byte ^= 1;
+    }
+    let before = bytes.clone();
+    // in place, as a bad disk would
+    let place = file.clone();
+    outside(move || std::fs::OpenOptions::new().write(true).open(place)?.write_all(&bytes)).await?;
+    ctx.reopen().await?;
+
+    let log = ctx.again(&project).history();
+    let head = log.status().await?.head;
+    let at = |seq| Position { seq, ..head };
+    let hole = Gap { reason: GapReason::Corrupt, requested: at(2).into(), lost: Some(2), resumes_after: at(4) };
+    let page = log.read(ReadOptions::default()).await?;
+    assert_eq!((seqs(&page.entries), page.gap, page.next), (vec![1, 2], None, Some(at(2))), "a page ends before a hole");
+    let page = log.read(since(at(2))).await?;
+    assert_eq!((seqs(&page.entries), page.gap), (vec![5, 6], Some(hole)));
+    let page = log.read(ReadOptions { order: Order::Desc, ..ReadOptions::default() }).await?;
+    assert_eq!((seqs(&page.entries), page.gap, page.next_before), (vec![6, 5], None, Some(5)));
+    let page = log.read(ReadOptions { order: Order::Desc, before: Some(5), ..ReadOptions::default() }).await?;
+    assert_eq!((seqs(&page.entries), page.gap), (vec![2, 1], Some(hole)));
+
+    let mut stream = log.subscribe(Start::After(Cursor::START)).await?;
+    assert_eq!(seqs(&entries_up_to(&mut stream, 2).await?), [1, 2]);
+    assert_eq!(next_gap(&mut stream, "the gap of the damaged entries").await?, hole);
+    assert_eq!(seqs(&entries_up_to(&mut stream, 6).await?), [5, 6]);
+    assert_eq!(read(&file).await?, before, "reading repairs nothing");
+    assert_eq!(append(&log, entry("7")).await?.first, 7);
+    Ok(())
+}
+
+async fn a_torn_tail_is_set_aside_and_begins_a_new_life(ctx: Ctx) -> Outcome {
+    let project = ctx.project().await?;
+    let folder = ctx.folder(&project)?;
+    let file = folder.join(".meta/history.jsonl");
+    let old = append(&project.history(), numbers(1..=3)).await?.cursor;
+    let torn = r#"{"seq":4,"ts":1763900000000,"crc":"00000000","data":"what was to be entry 4"#;
+    let place = file.clone();
+    outside(move || std::fs::OpenOptions::new().append(true).open(place)?.write_all(torn.as_bytes())).await?;
+    ctx.reopen().await?;
+
+    let log = ctx.again(&project).history();
+    assert_eq!(log.status().await?.head, old, "what is torn is no part of the log");
+    assert_eq!(data(&read_all(&log).await?), numbers(1..=3));
+    let new = append(&log, numbers([4])).await?.cursor;
+    assert!(new.seq == 4 && new.epoch > old.epoch, "{new} must lie in a life above {old}");
+    let page = log.read(since(old)).await?;
+    assert_eq!((page.gap, data(&page.entries)), (None, numbers([4])), "what was whole is still good");
+    let page = log.read(since(Position { seq: 4, ..old })).await?;
+    assert_eq!(page.gap.map(|gap| (gap.reason, gap.resumes_after)), Some((GapReason::Epoch, old)), "the torn one was not");
+    let root = folder.parent().map(Path::to_owned).ok_or_else(|| Failure::new("no root"))?;
+    assert!(holds(root.join(".folio/quarantine"), torn).await?, "the torn bytes are not in quarantine");
+    Ok(())
+}
+
+/// True where a file somewhere below `folder` has `text` in it.
+async fn holds(folder: PathBuf, text: &'static str) -> Outcome<bool> {
+    outside(move || {
+        let mut folders = vec![folder];
+        while let Some(folder) = folders.pop() {
+            for found in std::fs::read_dir(folder)? {
+                let path = found?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if String::from_utf8_lossy(&std::fs::read(path)?).contains(text) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    })
+    .await
 }

@@ -36,6 +36,7 @@ async fn creating_twice_is_fine(ctx: Ctx) -> Outcome {
     append(&driver.project(&id).history(), numbers(1..=3)).await?;
     assert!(!driver.create_project(&id).await?);
     assert!(driver.has_project(&id).await?);
+    assert_eq!(driver.project(&id).id(), &id);
     assert_eq!(driver.project(&id).history().status().await?.head.seq, 3, "creating again touches nothing");
     Ok(())
 }

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use folio::{AppendOptions, AppendOutcome, Cursor, LogName, Position, ProjectExt};
+use folio::{AppendOptions, AppendOutcome, Cursor, LogName, Position, Project, ProjectExt, Start, WriteCondition};
 use futures_util::future::join_all;
+use tokio::sync::watch;
 
 use crate::case::cases;
 use crate::ctx::Ctx;
 use crate::failure::{Failure, Outcome};
-use crate::make::{append, appended, closing, data, expecting, keyed, log_name, numbers, read_all};
+use crate::make::{append, appended, closing, data, expecting, json, key, keyed, log_name, numbers, read_all, written};
 use crate::races::{MANY, at_once};
 use crate::units::{Unit, append_and_give_up, expect_units};
+use crate::wait::entries_up_to;
 
 cases! { "race":
     units_do_not_mix,
@@ -22,6 +24,7 @@ cases! { "race":
     compactions_remove_each_entry_once,
     one_of_16_makes_a_project,
     one_of_16_makes_a_fork,
+    a_copy_of_a_project_is_of_one_moment,
 }
 
 async fn units_do_not_mix(ctx: Ctx) -> Outcome {
@@ -203,4 +206,40 @@ async fn one_of_16_makes_a_fork(ctx: Ctx) -> Outcome {
     let [at] = won[..] else { crate::fail!("{} forks were made under one name", won.len()) };
     assert_eq!(data(&read_all(&project.log(&log_name("fork"))).await?), numbers(1..=at));
     Ok(())
+}
+
+/// One writer counts up in two logs and a document, one after the other, so at any moment they are at most one apart.
+async fn count_up(project: Arc<dyn Project>, mut stop: watch::Receiver<bool>) -> Outcome {
+    let (first, second) = (project.log(&log_name("first")), project.log(&log_name("second")));
+    let mut count = 0;
+    while !*stop.borrow_and_update() {
+        count += 1;
+        append(&first, numbers([count])).await?;
+        append(&second, numbers([count])).await?;
+        written(project.docs().put(&key("third"), json(&count.to_string()), WriteCondition::None).await?)?;
+        // a driver that never has to wait would let nobody else run
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+async fn a_copy_of_a_project_is_of_one_moment(ctx: Ctx) -> Outcome {
+    let project = ctx.project().await?;
+    let (stop, stopped) = watch::channel(false);
+    let counting = tokio::spawn(count_up(ctx.again(&project), stopped));
+    // the copies begin once there is something to copy
+    let mut stream = project.log(&log_name("second")).subscribe(Start::Now).await?;
+    entries_up_to(&mut stream, 3).await?;
+    for _ in 0..8 {
+        let id = ctx.fresh_id()?;
+        ctx.driver().fork_project(project.id(), &id).await?;
+        let copy = ctx.driver().project(&id);
+        let third = copy.docs().get(&key("third")).await?.ok_or_else(|| Failure::new("the document was not copied"))?;
+        let first = copy.log(&log_name("first")).status().await?.head.seq;
+        let second = copy.log(&log_name("second")).status().await?.head.seq;
+        let third = third.value.to::<u64>()?;
+        assert!(first >= second && second >= third && third + 1 >= first, "{first}, {second} and {third} of no one moment");
+    }
+    stop.send_replace(true);
+    counting.await.map_err(Failure::new)?
 }
