@@ -37,6 +37,13 @@ impl Daemon {
         drop(self.stop.take());
         (&mut self.running).await.map_err(|e| Error::Io { what: "stopping the server".into(), why: e.to_string() })?
     }
+
+    /// Ends it in the middle of whatever it does.
+    #[allow(dead_code, reason = "only what is kept on disk survives that")]
+    pub(crate) async fn cut_off(mut self) {
+        self.running.abort();
+        let _ = (&mut self.running).await;
+    }
 }
 
 impl Drop for Daemon {
