@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use crate::body::Whole;
 use crate::path::AtLog;
 use crate::problem::{Answer, Current, Problem, Refusal};
 use crate::query::Query;
@@ -44,21 +45,12 @@ pub(crate) async fn post(
     let close = Query::parse(&uri, &["close"])?.flag("close")?;
     let expected_head = conditions::expected_head(&headers)?;
     let idempotency_key = key(&headers)?;
-    let media_type = body::media_type(&headers)?;
-    let whole = body::whole(body, app.config.limits.body, &app.memory).await?;
-    let entries = if whole.bytes.is_empty() && close {
-        Vec::new()
-    } else {
-        let media_type = body::expect(&headers, &[accept::JSON, accept::NDJSON, BYTES, MIXED])?;
-        let limits = app.config.limits;
-        body::work(whole.bytes.len(), move || {
-            let entries = entries(media_type, &whole.bytes)?;
-            limits.check_entries(&entries)?;
-            Ok(entries)
-        })
-        .await?
+    let media_type = body::expect(&headers, &[accept::JSON, accept::NDJSON, BYTES, MIXED])?;
+    let Whole { bytes, memory: _memory } = body::whole(body, app.config.limits.body, &app.bodies).await?;
+    let entries = match bytes.is_empty() && close {
+        true => Vec::new(),
+        false => body::work(bytes.len(), move || entries(media_type, &bytes)).await?,
     };
-    drop(media_type);
     match log.append(entries, AppendOptions { expected_head, idempotency_key, close }).await? {
         AppendOutcome::Appended(appended) => {
             let folio::Appended { first, last, cursor, replayed } = appended;

@@ -1,4 +1,4 @@
-//! One bound on the memory that bodies and answers take, over all connections.
+//! Bounds on the memory that bodies and answers take, over all connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const UNIT: usize = 1 << 10;
 /// How long a call waits for memory that others hold before it is sent away.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The memory there is.
+/// The memory there is for one purpose.
 #[derive(Debug)]
 pub(crate) struct Budget(Arc<Semaphore>);
 
@@ -30,8 +30,11 @@ fn units(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
 }
 
-fn exhausted() -> Error {
-    Error::Retry { what: "the memory for bodies and answers is all in use by other calls".into() }
+async fn acquire(budget: &Arc<Semaphore>, units: u32) -> Result<OwnedSemaphorePermit> {
+    match tokio::time::timeout(PATIENCE, Arc::clone(budget).acquire_many_owned(units)).await {
+        Ok(Ok(permit)) => Ok(permit),
+        _ => Err(Error::Retry { what: "the memory for bodies and answers is all in use by other calls".into() }),
+    }
 }
 
 impl Budget {
@@ -44,30 +47,19 @@ impl Budget {
     /// # Errors
     /// [`Error::Retry`] after [`PATIENCE`].
     pub(crate) async fn reserve(&self, bytes: usize) -> Result<Reservation> {
-        let acquire = Arc::clone(&self.0).acquire_many_owned(units(bytes));
-        match tokio::time::timeout(PATIENCE, acquire).await {
-            Ok(Ok(permit)) => Ok(Reservation { budget: Arc::clone(&self.0), permit }),
-            _ => Err(exhausted()),
-        }
-    }
-
-    /// Nothing yet, to [`Reservation::grow`].
-    pub(crate) fn nothing(&self) -> Result<Reservation> {
-        let permit = Arc::clone(&self.0).try_acquire_many_owned(0).map_err(|_| exhausted())?;
+        let permit = acquire(&self.0, units(bytes)).await?;
         Ok(Reservation { budget: Arc::clone(&self.0), permit })
     }
 }
 
 impl Reservation {
-    /// Raises it to `bytes` without waiting: who holds some must not wait for more, or all could wait for each other.
-    ///
-    /// # Errors
-    /// [`Error::Retry`].
-    pub(crate) fn grow(&mut self, bytes: usize) -> Result<()> {
+    /// Raises it to `bytes`, as [`Budget::reserve`]. Where calls that hold some wait for each other, patience ends it.
+    pub(crate) async fn grow(&mut self, bytes: usize) -> Result<()> {
         let held = u32::try_from(self.permit.num_permits()).unwrap_or(u32::MAX);
         let missing = units(bytes).saturating_sub(held);
-        let more = Arc::clone(&self.budget).try_acquire_many_owned(missing).map_err(|_| exhausted())?;
-        self.permit.merge(more);
+        if missing > 0 {
+            self.permit.merge(acquire(&self.budget, missing).await?);
+        }
         Ok(())
     }
 
@@ -90,14 +82,12 @@ mod tests {
         assert_eq!(budget.reserve(50 * UNIT).await.unwrap_err().code(), "retry");
         held.shrink(40 * UNIT);
         let mut other = budget.reserve(50 * UNIT).await.unwrap();
-        assert_eq!(other.grow(70 * UNIT).unwrap_err().code(), "retry");
+        assert_eq!(other.grow(70 * UNIT).await.unwrap_err().code(), "retry");
         drop(held);
-        other.grow(70 * UNIT).unwrap();
-        other.grow(10).unwrap();
+        other.grow(70 * UNIT).await.unwrap();
+        other.grow(10).await.unwrap();
+        assert_eq!(budget.0.available_permits(), 30);
         drop(other);
         drop(budget.reserve(100 * UNIT).await.unwrap());
-        let mut small = budget.nothing().unwrap();
-        small.grow(1).unwrap();
-        assert_eq!(budget.0.available_permits(), 99);
     }
 }

@@ -33,8 +33,8 @@ pub struct ServerConfig {
     /// Event streams that are open at a time. Further ones are sent away with `retry: 10000`. 512 by default; keep it
     /// below [`ServerConfig::max_connections`], so that there is always room for other calls.
     pub max_streams: usize,
-    /// Bytes of request bodies and answers that are held in memory at a time, over all connections. 256 MiB by
-    /// default, at least four times [`Limits::body`].
+    /// Bytes of request bodies and answers that are held in memory at a time, over all connections: half for the ones,
+    /// half for the others. 256 MiB by default, at least four times [`Limits::body`].
     pub memory: usize,
     /// How long a request head may take from its first byte. 10 s by default; then the answer is 408.
     pub head_timeout: Duration,

@@ -9,6 +9,8 @@ use folio::{DeleteOutcome, DocKey, DocListOptions, Etag, Json, PatchOutcome, Wri
 use http::{HeaderMap, StatusCode, Uri};
 use serde::Serialize;
 
+use crate::body::Whole;
+use crate::budget::Reservation;
 use crate::conditions::{self, ReadConditions, Verdict};
 use crate::path::{AtDoc, InDocs};
 use crate::problem::{Answer, Problem};
@@ -58,7 +60,7 @@ pub(crate) async fn list(InDocs(docs): InDocs, uri: Uri) -> Answer {
 pub(crate) async fn get(State(app): State<Arc<App>>, AtDoc { docs, key }: AtDoc, uri: Uri, headers: HeaderMap) -> Answer {
     Query::none(&uri)?;
     let conditions = ReadConditions::parse(&headers)?;
-    let mut memory = app.memory.reserve(app.config.limits.body).await?;
+    let mut memory = app.answers.reserve(app.config.limits.body).await?;
     let Some(document) = docs.get(&key).await? else {
         return Err(Problem::not_found(format!("document \"{key}\"")));
     };
@@ -78,10 +80,12 @@ fn describe(response: &mut Response, etag: Etag) {
     reply::tag(response.headers_mut(), etag);
 }
 
-async fn value(app: &App, headers: &HeaderMap, body: Body, taken: &[&'static str]) -> Result<Json, Problem> {
+/// The value in a body, and the memory it takes.
+async fn value(app: &App, headers: &HeaderMap, body: Body, taken: &[&'static str]) -> Result<(Json, Reservation), Problem> {
     body::expect(headers, taken)?;
-    let whole = body::whole(body, app.config.limits.body, &app.memory).await?;
-    body::work(whole.bytes.len(), move || Ok(Json::parse(&whole.bytes)?)).await
+    let Whole { bytes, memory } = body::whole(body, app.config.limits.body, &app.bodies).await?;
+    let value = body::work(bytes.len(), move || Ok(Json::parse(&bytes)?)).await?;
+    Ok((value, memory))
 }
 
 /// `PUT …/docs/{key}`.
@@ -94,7 +98,7 @@ pub(crate) async fn put(
 ) -> Answer {
     Query::none(&uri)?;
     let condition = conditions::of_write(&headers)?;
-    let value = value(&app, &headers, body, &[accept::JSON]).await?;
+    let (value, _memory) = value(&app, &headers, body, &[accept::JSON]).await?;
     match docs.put(&key, value, condition).await? {
         WriteOutcome::Written { etag, created } => {
             let status = if created { StatusCode::CREATED } else { StatusCode::OK };
@@ -116,9 +120,9 @@ pub(crate) async fn patch(
 ) -> Answer {
     Query::none(&uri)?;
     let condition = conditions::of_write(&headers)?;
-    let patch = value(&app, &headers, body, &[MERGE_PATCH, accept::JSON]).await?;
+    let (patch, _memory) = value(&app, &headers, body, &[MERGE_PATCH, accept::JSON]).await?;
     // Taken before the write: there is no refusing after it.
-    let mut memory = app.memory.reserve(app.config.limits.body).await?;
+    let mut memory = app.answers.reserve(app.config.limits.body).await?;
     match docs.patch(&key, patch, condition).await? {
         PatchOutcome::Written(document) => {
             memory.shrink(document.value.as_str().len());

@@ -115,7 +115,7 @@ pub(crate) async fn patch(
     body: Body,
 ) -> Answer {
     Query::none(&uri)?;
-    let change: Change = body::object(&headers, body, &app.memory).await?;
+    let change: Change = body::object(&headers, body, &app.bodies).await?;
     match (change.horizon, change.closed) {
         (Some(up_to), None) => {
             let folio::Truncated { removed, horizon } = log.truncate(up_to).await?;
@@ -136,7 +136,7 @@ pub(crate) async fn fork(
     body: Body,
 ) -> Answer {
     Query::none(&uri)?;
-    let Fork { fork, at } = body::object(&headers, body, &app.memory).await?;
+    let Fork { fork, at } = body::object(&headers, body, &app.bodies).await?;
     app.driver.project(&project).log(&fork).fork(at, &name).await?;
     let mut response = reply::json(StatusCode::CREATED, &Status::from(log.status().await?))?;
     reply::set(response.headers_mut(), LOCATION, &path::of_log(&project, &name));

@@ -29,7 +29,7 @@ pub(crate) async fn get(app: &App, log: &Arc<dyn AppendLog>, query: &Query, cont
         max_bytes: MAX_PAGE_BYTES,
     };
     let most = options.limit.saturating_mul(app.config.limits.entry).min(MAX_PAGE_BYTES + app.config.limits.entry);
-    let mut memory = app.memory.reserve(most).await?;
+    let mut memory = app.answers.reserve(most).await?;
     let page = log.read(options).await?;
     memory.shrink(page.entries.iter().map(|entry| entry.data.len()).sum());
     let next = next(&page);

@@ -103,7 +103,7 @@ pub(crate) async fn fork(
     body: Body,
 ) -> Answer {
     Query::none(&uri)?;
-    let asked: Fork = body::optional_object(&headers, body, &app.memory).await?;
+    let asked: Fork = body::optional_object(&headers, body, &app.bodies).await?;
     let id = match asked.id {
         Some(id) => id,
         None => name_for_copy(&source)?,

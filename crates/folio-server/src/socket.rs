@@ -213,7 +213,7 @@ impl AsyncWrite for Socket {
         if !self.phase.unread.load(Ordering::Relaxed) {
             return Poll::Ready(Ok(()));
         }
-        let mut scrap = [0; 4 << 10];
+        let mut scrap = [0; 16 << 10];
         loop {
             if self.closing.poll(cx, LINGER).is_ready() {
                 return Poll::Ready(Ok(()));

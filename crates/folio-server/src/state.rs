@@ -16,7 +16,10 @@ pub(crate) struct App {
     pub(crate) driver: Arc<dyn Driver>,
     pub(crate) config: ServerConfig,
     pub(crate) guard: Guard,
-    pub(crate) memory: Budget,
+    /// For bodies of requests.
+    pub(crate) bodies: Budget,
+    /// For answers. Apart from the bodies, so that a call that holds one and waits for the other gets it in the end.
+    pub(crate) answers: Budget,
     /// A permit for every event stream that may be open.
     pub(crate) streams: Arc<Semaphore>,
     /// Turns true when the server is told to stop.
@@ -35,7 +38,8 @@ impl App {
         Self {
             driver,
             guard: Guard::new(address, &config.allow_origins),
-            memory: Budget::new(config.memory),
+            bodies: Budget::new(config.memory / 2),
+            answers: Budget::new(config.memory / 2),
             streams: Arc::new(Semaphore::new(config.max_streams)),
             draining,
             home: crate::home::page(address),
