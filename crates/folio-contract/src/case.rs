@@ -32,9 +32,9 @@ impl Case {
         Self { area, name, needs, budget: BUDGET, run }
     }
 
-    /// The same case with `times` its budget.
-    pub(crate) fn with_time_for(self, times: u32) -> Self {
-        Self { budget: self.budget * times, ..self }
+    /// The same case with another budget.
+    pub(crate) fn within(self, budget: Duration) -> Self {
+        Self { budget, ..self }
     }
 
     /// Runs it.

@@ -25,7 +25,7 @@ cases! { "model":
 /// The cases, with time for as many sequences as were asked for.
 pub(crate) fn all() -> Vec<Case> {
     let times = sequences().div_ceil(DEFAULT_SEQUENCES);
-    cases().into_iter().map(|case| case.with_time_for(times)).collect()
+    cases().into_iter().map(|case| case.within(case.budget * times)).collect()
 }
 
 /// Steps of one sequence.

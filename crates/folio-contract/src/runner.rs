@@ -116,3 +116,116 @@ fn test_target() -> Option<String> {
     let stem = program.file_stem()?.to_str()?;
     Some(stem.rsplit_once('-')?.0.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use folio::Driver;
+    use folio::memory::MemoryDriver;
+
+    use super::*;
+    use crate::harness::Need;
+
+    struct Memory(Arc<MemoryDriver>);
+
+    impl Harness for Memory {
+        fn driver(&self) -> Arc<dyn Driver> {
+            self.0.clone()
+        }
+
+        fn lacks(&self, need: Need) -> Option<&'static str> {
+            (need == Need::Reopen).then_some("it is gone")
+        }
+    }
+
+    async fn memory() -> folio::Result<Memory> {
+        Ok(Memory(Arc::default()))
+    }
+
+    fn failure(case: Case) -> String {
+        match run(case, "it", memory) {
+            Err(failed) => failed.message().unwrap_or_default().to_owned(),
+            Ok(_) => panic!("the case did not fail"),
+        }
+    }
+
+    #[test]
+    fn a_case_that_holds_is_completed() {
+        let case = Case::new("area", "name", &[Need::Clock], |ctx| {
+            Box::pin(async move {
+                ctx.project().await?;
+                Ok(())
+            })
+        });
+        assert!(matches!(run(case, "it", memory), Ok(Completion::Completed)));
+    }
+
+    #[test]
+    fn a_need_that_is_not_met_is_ignored_with_the_reason_and_never_run() {
+        let case = Case::new("area", "name", &[Need::Clock, Need::Reopen], |_| Box::pin(async { panic!("it ran") }));
+        let Ok(Completion::Ignored { reason: Some(reason) }) = run(case, "it", memory) else { panic!("not ignored") };
+        assert!(reason.contains("opening again") && reason.ends_with("it is gone"), "{reason}");
+    }
+
+    #[test]
+    fn a_failure_tells_its_place_and_how_to_repeat_it() {
+        let case = Case::new("area", "name", &[], |ctx| {
+            Box::pin(async move {
+                let _ = ctx.random();
+                crate::fail!("it does not hold")
+            })
+        });
+        let message = failure(case);
+        assert!(message.starts_with("it does not hold\n  at ") && message.contains("runner.rs"), "{message}");
+        let repeat = format!("repeat: FOLIO_SEED={} cargo test -p folio-contract", settings::seed());
+        assert!(message.contains(&repeat) && message.ends_with("-- --exact it"), "{message}");
+    }
+
+    #[test]
+    fn a_refusal_that_was_not_expected_tells_the_line_that_got_it() {
+        let line = line!() + 3;
+        let case = Case::new("area", "name", &[], |ctx| {
+            Box::pin(async move {
+                ctx.driver().list_projects(None, 0).await?;
+                Ok(())
+            })
+        });
+        let message = failure(case);
+        assert!(message.contains("invalid") && message.contains(&format!("runner.rs:{line}:")), "{message}");
+    }
+
+    #[test]
+    fn a_panic_is_a_failure() {
+        let case = Case::new("area", "name", &[], |_| Box::pin(async { panic!("it broke at {}", 7) }));
+        assert!(failure(case).contains("it broke at 7"));
+    }
+
+    #[test]
+    fn a_case_that_blocks_its_runtime_fails_with_its_name() {
+        let case = Case::new("area", "name", &[], |_| {
+            Box::pin(async {
+                loop {
+                    thread::park();
+                }
+            })
+        });
+        let message = failure(case.within(Duration::from_millis(50)));
+        assert!(message.starts_with("it hangs"), "{message}");
+    }
+
+    #[test]
+    fn a_harness_that_cannot_be_made_is_a_failure() {
+        let case = Case::new("area", "name", &[], |_| Box::pin(async { Ok(()) }));
+        let broken = || async { Err::<Memory, _>(folio::Error::invalid("no room")) };
+        assert!(matches!(run(case, "it", broken), Err(failed) if failed.message().is_some_and(|m| m.contains("no room"))));
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut seen = HashSet::new();
+        for case in crate::cases() {
+            assert!(seen.insert((case.area, case.name)), "{}::{} is there twice", case.area, case.name);
+        }
+    }
+}
