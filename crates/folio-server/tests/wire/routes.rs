@@ -65,6 +65,26 @@ async fn what_is_no_route_is_said_to_be_none() {
     }
 }
 
+#[tokio::test]
+async fn odd_methods_and_targets_are_refused_like_others() {
+    let server = TestServer::furnished().await;
+    let before = server.snapshot().await;
+    let authority = server.address.to_string();
+    for (method, target, status, code) in [
+        ("OPTIONS", "*", 404, "not_found"),
+        ("GET", "*", 404, "not_found"),
+        ("CONNECT", authority.as_str(), 404, "not_found"),
+        ("CONNECT", "evil.example:80", 403, "forbidden_host"),
+        ("TRACE", "/v1", 405, "method_not_allowed"),
+        ("PROPFIND", "/v1", 405, "method_not_allowed"),
+        ("get", "/v1", 405, "method_not_allowed"),
+        ("PURGE", "/nowhere", 404, "not_found"),
+    ] {
+        server.send(method, target, &[], "").await.refused(status, code);
+    }
+    assert_eq!(server.snapshot().await, before);
+}
+
 /// Bytes of users must never run in a browser as if they were ours.
 #[tokio::test]
 async fn every_answer_is_inert_in_a_browser() {
