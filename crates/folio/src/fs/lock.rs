@@ -102,6 +102,16 @@ impl Drop for RootLock {
     }
 }
 
+/// Who uses the root at `root`, if somebody does. Writes nothing.
+pub(crate) fn holder_of(root: &Dir) -> Result<Option<String>> {
+    let Some(folder) = root.dir(".folio")? else { return Ok(None) };
+    let Some(file) = folder.open(NAME, Access::Read)? else { return Ok(None) };
+    if file.try_lock()? {
+        return Ok(None);
+    }
+    Ok(Some(Holder::read(&file).as_ref().map_or_else(|| "another process".into(), Holder::describe)))
+}
+
 fn open(folder: &Dir) -> Result<File> {
     loop {
         if let Some(file) = folder.open(NAME, Access::ReadWrite)? {

@@ -18,12 +18,14 @@
 //! | `gates`, `failure`, `flush`, `quarantine` | who waits for whom; fail stop; syncing later; what was set aside |
 //! | `replace`, `docs`, `files`, `log` | one file replaced whole; the three kinds of things in a project |
 //! | `changes`, `watch` | who is told of what; edits of other programs |
+//! | `doctor` | checks a root, repairs what can be |
 //! | `projects`, `draft`, `copy`, `project`, `driver` | projects, and the contract |
 
 mod changes;
 mod content;
 mod copy;
 mod docs;
+pub mod doctor;
 mod draft;
 mod driver;
 mod epochs;
@@ -34,7 +36,6 @@ mod fold;
 mod gates;
 mod line;
 mod lock;
-#[allow(dead_code, unused_imports, reason = "the doctor, which comes next, uses the rest")]
 pub(crate) mod log;
 mod options;
 mod project;

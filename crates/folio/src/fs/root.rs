@@ -101,6 +101,13 @@ impl RootFile {
     }
 }
 
+/// Checks the file in `folder` (`.folio`), if there is one. Writes nothing.
+pub(crate) fn examine(folder: &Dir) -> Result<()> {
+    let Some(file) = folder.open(NAME, Access::Read)? else { return Ok(()) };
+    let bytes = file.read_some(0, MAX_CONTENT)?;
+    parse(&bytes, &folder.path().join(NAME).display().to_string()).map(drop)
+}
+
 fn parse(bytes: &[u8], path: &str) -> Result<RootContent> {
     /// Read first: a newer format may have changed everything else.
     #[derive(Deserialize)]

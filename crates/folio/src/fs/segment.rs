@@ -312,3 +312,19 @@ pub(crate) fn scan(
     }
     Ok(true)
 }
+
+/// Copies the good lines behind entry `base` as they lie, those that follow damage on the same line included. The table
+/// of keys is left out: whoever makes a segment writes it anew.
+pub(crate) fn copy_good(file: &File, start: u64, end: u64, base: Seq, out: &mut Vec<u8>) -> Result<()> {
+    let mut lines = Lines::new(file, start, end);
+    while let Some(raw) = lines.next()? {
+        let whole = line::parse(raw.bytes).map(|found| (0, found));
+        let Some((at, found)) = whole.or_else(|| line::recover(raw.bytes)) else { continue };
+        let wanted = found.seq > base || (found.seq == base && found.body == line::Body::Closed);
+        if wanted && !matches!(found.body, line::Body::State(_)) {
+            out.extend_from_slice(raw.bytes.get(at..).unwrap_or_default());
+            out.push(b'\n');
+        }
+    }
+    Ok(())
+}

@@ -32,8 +32,10 @@ use tokio::sync::watch;
 
 use self::append::Request;
 use self::core::{Hold, LogCore, Op};
-use self::disk::{Disk, Found};
-use self::paths::LogPaths;
+pub(crate) use self::disk::{Disk, Found, NewPiece};
+pub(crate) use self::list::walk;
+pub(crate) use self::paths::{LogPaths, sealed_name};
+pub(crate) use self::rewrite::Change;
 pub(crate) use self::set::Logs;
 use self::view::View;
 use crate::cursor::{Position, Seq};

@@ -16,6 +16,7 @@ use crate::fs::segment::{self, Kind};
 use crate::fs::store::Store;
 use crate::fs::vfs::{Access, Dir, File, VfsError};
 use crate::lineage::Lineage;
+use crate::request::KeyTable;
 
 /// Up to so many bytes are copied into the new file; more is sealed.
 const KEPT_LIMIT: u64 = 1 << 20;
@@ -30,6 +31,24 @@ pub(crate) struct Change {
 }
 
 impl Disk {
+    /// Makes the newest segment anew from its good lines, under a good header and in a new piece. For doctor, who has
+    /// set the old file aside.
+    pub(crate) fn remake(&mut self, store: &Store) -> Result<()> {
+        self.trouble = None;
+        self.new_piece = Some(NewPiece::Broken);
+        self.read_keys()?;
+        if matches!(self.keys, Keys::Damaged { .. }) {
+            self.keys = Keys::Table(KeyTable::default());
+        }
+        let mut lines = Vec::new();
+        if let Some(newest) = &mut self.newest {
+            segment::copy_good(&newest.file, newest.start, newest.end, newest.base, &mut lines)?;
+            newest.len = newest.end;
+        }
+        let header = self.next_header(store, self.horizon, self.newest.as_ref().map_or(self.head, |newest| newest.base))?;
+        self.install(store, header, Kept::Lines { lines })
+    }
+
     /// True when the next write needs a new header first.
     pub(crate) fn needs_header(&self) -> bool {
         self.new_piece.is_some() || self.newest.is_none()
@@ -40,18 +59,23 @@ impl Disk {
         self.refuse_in_trouble()?;
         self.read_keys()?;
         let horizon = change.horizon.unwrap_or(self.horizon).max(self.horizon).min(self.head);
-        let now = store.now_ms().max(self.ts);
-        let lineage = match self.new_piece {
-            Some(_) => self.lineage.begin(store.next_epoch(self.lineage.epoch())?, self.head),
-            None => Lineage::clone(&self.lineage),
-        };
         self.quarantine_tail(store)?;
         let kept = self.kept(horizon, change.seal)?;
         let base = match &kept {
             Kept::Lines { .. } => self.newest.as_ref().map_or(self.head, |newest| newest.base.max(horizon)),
             Kept::Sealed { .. } | Kept::Nothing => self.head,
         };
-        let mut header = Header {
+        let header = self.next_header(store, horizon, base)?;
+        self.install(store, header, kept)
+    }
+
+    /// The header that follows: of a new piece, where one is due.
+    fn next_header(&self, store: &Store, horizon: Seq, base: Seq) -> Result<Header> {
+        let lineage = match self.new_piece {
+            Some(_) => self.lineage.begin(store.next_epoch(self.lineage.epoch())?, self.head),
+            None => Lineage::clone(&self.lineage),
+        };
+        Ok(Header {
             lineage: lineage.pruned(horizon),
             id: (0, 0),
             base,
@@ -59,11 +83,14 @@ impl Disk {
             closed: self.closed,
             absent: false,
             fork_of: self.fork_of.clone(),
-            ts: now,
-        };
+            ts: store.now_ms().max(self.ts),
+        })
+    }
+
+    fn install(&mut self, store: &Store, mut header: Header, kept: Kept) -> Result<()> {
         let newest = self.put(store, &mut header, kept)?;
+        self.horizon = header.horizon;
         self.lineage = Arc::new(header.lineage);
-        self.horizon = horizon;
         self.newest = Some(newest);
         self.new_piece = None;
         Ok(())

@@ -1,0 +1,157 @@
+//! Checks logs, line by line.
+
+use std::sync::Arc;
+
+use super::report::{Collector, Finding, Remedy};
+use crate::cursor::Seq;
+use crate::error::{Error, Result};
+use crate::fs::line::{self, Body};
+use crate::fs::log::{self, Disk, Found, LogPaths, NewPiece, sealed_name};
+use crate::fs::segment::{First, Kind, Lines, Opening};
+use crate::fs::vfs::{Access, Dir, File};
+use crate::name::LogName;
+
+/// Looks at every log of a project, which people know as `shown`.
+pub(super) fn examine(project: &Dir, shown: &str, collector: &mut Collector) -> Result<()> {
+    log(project, shown, &LogName::history(), collector)?;
+    log::walk(project, &mut |name| log(project, shown, &name, collector))
+}
+
+fn log(project: &Dir, shown: &str, name: &LogName, collector: &mut Collector) -> Result<()> {
+    let paths = Arc::new(LogPaths::of(name));
+    let newest = format!("{shown}/{}", paths.newest());
+    let disk = match Disk::open(project, &paths, 0) {
+        Ok(Found::There(disk)) => disk,
+        Ok(Found::Absent | Found::Gone) => return Ok(()),
+        Err(error @ (Error::Damaged { .. } | Error::NewerFormat { .. })) => {
+            collector.note(Finding::damage(&newest, error.to_string()));
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    collector.report.logs += 1;
+    let mut seen = Seen { last: disk.horizon, ..Seen::default() };
+    for (at, &first) in disk.sealed.iter().enumerate() {
+        let path = format!("{shown}/{}/{}", paths.sealed(), sealed_name(first));
+        let bound = disk.bound_of_sealed(at);
+        if bound <= disk.horizon {
+            continue;
+        }
+        let Some(file) = project.open(format!("{}/{}", paths.sealed(), sealed_name(first)), Access::Read)? else { continue };
+        let opening = Opening::read(&file)?;
+        if opening.first == First::Bad {
+            collector.note(Finding::damage(&path, "its header is damaged; its entries are read by their own sums"));
+        }
+        seen.segment(&file, opening.kind(), (opening.start, opening.len), bound, &path, collector)?;
+    }
+    if let Some(segment) = &disk.newest {
+        seen.segment(&segment.file, segment.kind, (segment.start, segment.end), disk.head, &newest, collector)?;
+    }
+    seen.hole(disk.head, &newest, collector);
+    state(&disk, &newest, collector);
+    Ok(())
+}
+
+/// What the log as a whole needs.
+fn state(disk: &Disk, newest: &str, collector: &mut Collector) {
+    if let Some(trouble) = &disk.trouble {
+        let finding = Finding::damage(newest, format!("writes are refused: {trouble}"));
+        let how = "make the file anew with a good header and its good lines, in a new piece; the old one goes to quarantine";
+        collector.note(finding.with(Remedy::Remake, how));
+        return;
+    }
+    match &disk.newest {
+        Some(segment) if segment.end < segment.len => {
+            let (from, bytes, busy) = (segment.end, segment.len - segment.end, collector.maybe_in_progress());
+            let what = format!("its last {bytes} bytes, from byte {from}, are no whole append and no part of the log{busy}");
+            let how = "move them to quarantine and begin a new piece, as the next write would";
+            collector.note(Finding::damage(newest, what).with(Remedy::NewHeader, how));
+        }
+        Some(_) if disk.new_piece == Some(NewPiece::Broken) => {
+            let what = "it is not the file that its header names: it was copied, restored or replaced; the next write begins a new piece";
+            collector.note(Finding::remark(newest, what));
+        }
+        None if !disk.sealed.is_empty() => {
+            let what = format!("the newest segment is missing, so the log ends at {}", disk.head);
+            collector.note(Finding::damage(newest, what).with(Remedy::NewHeader, "make an empty one, in a new piece"));
+        }
+        _ => {}
+    }
+}
+
+/// What was seen of a log so far.
+#[derive(Default)]
+struct Seen {
+    last: Seq,
+}
+
+impl Seen {
+    fn segment(
+        &mut self,
+        file: &File,
+        kind: Kind,
+        (start, end): (u64, u64),
+        bound: Seq,
+        path: &str,
+        collector: &mut Collector,
+    ) -> Result<()> {
+        let mut lines = Lines::new(file, start, end);
+        while let Some(raw) = lines.next()? {
+            let bytes = raw.next - raw.start;
+            let place = raw.start;
+            let second = raw.start == start;
+            let found = match kind {
+                Kind::Adopted => line::parse_adopted(raw.bytes).map(|entry| (entry.seq, true)),
+                Kind::Ours => line::parse(raw.bytes).map(|line| {
+                    let sound = matches!(line.body, Body::Closed | Body::State(_) | Body::Other) || line.entry().is_some();
+                    (if line.is_entry() { line.seq } else { 0 }, sound)
+                }),
+            };
+            match found {
+                Some((seq, true)) => self.entry(seq, bound, path, collector),
+                // Behind the end of an adopted log lies what was torn before the next segment began.
+                _ if kind == Kind::Adopted && self.last >= bound => {}
+                _ => self.damaged(raw.bytes, (place, second), bound, path, collector),
+            }
+            collector.read(path, bytes);
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, seq: Seq, bound: Seq, path: &str, collector: &mut Collector) {
+        if seq > self.last && seq <= bound {
+            self.hole(seq - 1, path, collector);
+            self.last = seq;
+            collector.report.entries += 1;
+        }
+    }
+
+    fn damaged(&mut self, bytes: &[u8], (place, second): (u64, bool), bound: Seq, path: &str, collector: &mut Collector) {
+        let recovered = line::recover(bytes);
+        let rest = recovered.map_or(bytes.len(), |(at, _)| at);
+        let what = format!("{rest} bytes at byte {place} are no good line");
+        let what = match recovered {
+            Some((_, line)) => format!("{what}; entry {} behind them is recovered", line.seq),
+            None if second => format!("{what}; if they were the table of keys, keyed appends are refused"),
+            None => what,
+        };
+        let finding = Finding::damage(path, what);
+        collector.note(finding);
+        if let Some((_, line)) = recovered
+            && line.is_entry()
+        {
+            self.entry(line.seq, bound, path, collector);
+        }
+    }
+
+    /// Entries up to `to` that no line holds.
+    fn hole(&mut self, to: Seq, path: &str, collector: &mut Collector) {
+        if to > self.last {
+            let (from, count) = (self.last + 1, to - self.last);
+            collector.report.lost += count;
+            let which = if count == 1 { format!("entry {from} is lost") } else { format!("entries {from} to {to} are lost") };
+            collector.note(Finding::damage(path, format!("{which}; readers are told so by a gap")));
+            self.last = to;
+        }
+    }
+}
