@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::completions::CompletionsArgs;
 use crate::doc::DocCommand;
+use crate::doctor::DoctorArgs;
 use crate::exit;
 use crate::file::FileCommand;
 use crate::log::LogCommand;
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     #[command(flatten)]
     Store(StoreCommand),
+    /// Check a folder of projects: every line, every sum, every document; and repair it
+    Doctor(DoctorArgs),
     /// Print a script that completes commands in your shell
     Completions(CompletionsArgs),
 }

@@ -127,7 +127,7 @@ fn daemon(url: &str) -> Result<Opened> {
 }
 
 /// Reading never makes a folder: a mistyped name would look like an empty store.
-fn must_exist(root: &Path) -> Result {
+pub(crate) fn must_exist(root: &Path) -> Result {
     match std::fs::metadata(root) {
         Ok(meta) if meta.is_dir() => Ok(()),
         Ok(_) => Err(Failure::usage(format!("{} is not a folder; --root names a folder of projects", shown(root)))),

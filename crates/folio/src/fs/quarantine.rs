@@ -55,7 +55,6 @@ impl Quarantine {
     }
 
     /// Moves a whole file or folder here. Sync `dir` afterwards.
-    #[allow(dead_code, reason = "for the doctor, which comes next")]
     pub(crate) fn take(&self, from: &str, why: &str, dir: &Dir, name: &OsStr) -> VfsResult<PathBuf> {
         let bytes = dir.stat(name)?.map_or(0, |meta| meta.size);
         let kept = self.fresh(from, |kept| dir.rename_noreplace(name, &self.folder, kept))?;

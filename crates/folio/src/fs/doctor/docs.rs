@@ -23,7 +23,9 @@ pub(super) fn examine(base: &Dir, shown: &str, folder: &str, collector: &mut Col
         let path = format!("{place}/{}", listed.name.to_string_lossy());
         match doc_key(&listed.name) {
             Some(_) if listed.kind == Kind::File => document(&docs, &listed.name, &path, collector)?,
-            Some(_) => collector.note(Finding::remark(&path, "it has the name of a document and is no file, so it is left alone")),
+            Some(_) => {
+                collector.note(Finding::remark(&path, "it has the name of a document and is no file, so it is left alone"))
+            }
             None if listed.kind == Kind::File && !path.ends_with(".jsonl") => {
                 collector.note(Finding::remark(&path, "its name is no document's (<key>.json), so it is left alone"));
             }

@@ -22,6 +22,7 @@ use crate::log::{AppendOutcome, Appended, Entry, Truncated};
 use crate::name::{LogName, ProjectId};
 
 /// What a writer holds for the moment of its write: the store stays open, and the project is not forked or deleted.
+#[expect(dead_code, reason = "holding them is what they are for")]
 pub(crate) struct Hold {
     pub(crate) running: Running,
     pub(crate) gate: gates::Shared,

@@ -35,7 +35,7 @@ pub(crate) fn list(project: &Dir, after: Option<&LogName>, limit: usize) -> Resu
     Ok(LogList { logs, next })
 }
 
-/// Visits the names of all logs that have files, the history left out. A name may come twice.
+/// Visits the names of all logs that have files, the history left out, each once.
 pub(crate) fn walk(project: &Dir, visit: &mut dyn FnMut(LogName) -> Result<()>) -> Result<()> {
     match project.dir(FOLDER) {
         Ok(Some(folder)) => walk_folder(&folder, "", visit),
@@ -51,8 +51,11 @@ fn walk_folder(folder: &Dir, prefix: &str, visit: &mut dyn FnMut(LogName) -> Res
         let Some(name) = listed.name.to_str() else { continue };
         let stem = match listed.kind {
             Kind::File => name.strip_suffix(".jsonl"),
-            // The newest segment may be missing.
-            Kind::Dir => name.strip_suffix(".d"),
+            // The newest segment may be missing, or come by itself.
+            Kind::Dir => match name.strip_suffix(".d") {
+                Some(stem) if folder.stat(format!("{stem}.jsonl"))?.is_some() => continue,
+                stem => stem,
+            },
             _ => None,
         };
         if let Some(stem) = stem {

@@ -42,7 +42,6 @@ use crate::cursor::{Position, Seq};
 use crate::driver::LogList;
 use crate::error::{Error, Result};
 use crate::follow::{Budget, Item, Presence, Source, follow};
-use crate::fs::gates;
 use crate::fs::store::{Store, off_runtime};
 use crate::fs::vfs::Dir;
 use crate::log::{AppendLog, AppendOptions, AppendOutcome, Data, LogStatus, LogStream, Page, ReadOptions, Start, Truncated};
