@@ -30,7 +30,7 @@ fn log(project: &Dir, shown: &str, name: &LogName, collector: &mut Collector) ->
         Err(error) => return Err(error),
     };
     collector.report.logs += 1;
-    let mut seen = Seen { last: disk.horizon, ..Seen::default() };
+    let mut seen = Seen { last: disk.horizon };
     for (at, &first) in disk.sealed.iter().enumerate() {
         let path = format!("{shown}/{}/{}", paths.sealed(), sealed_name(first));
         let bound = disk.bound_of_sealed(at);
@@ -80,7 +80,6 @@ fn state(disk: &Disk, newest: &str, collector: &mut Collector) {
 }
 
 /// What was seen of a log so far.
-#[derive(Default)]
 struct Seen {
     last: Seq,
 }
