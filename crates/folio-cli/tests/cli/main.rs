@@ -6,6 +6,7 @@ mod append;
 mod common;
 mod daemon;
 mod doc;
+mod doctor;
 mod file;
 mod locked;
 mod log;
