@@ -1,5 +1,7 @@
 //! The `folio` program.
 
+#![allow(rustdoc::invalid_html_tags, rustdoc::bare_urls, reason = "the comments on arguments are help for a terminal")]
+
 mod args;
 mod ask;
 mod completions;
