@@ -42,7 +42,7 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     #[command(flatten)]
     Store(StoreCommand),
-    /// Check a folder of projects: every line, every sum, every document; and repair it
+    /// Check a folder of projects: every line of every log, every document; and repair it
     Doctor(DoctorArgs),
     /// Print a script that completes commands in your shell
     Completions(CompletionsArgs),

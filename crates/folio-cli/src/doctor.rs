@@ -1,13 +1,12 @@
-//! `folio doctor`.
+//! `folio doctor`: checks a folder of projects, and repairs it.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use folio::fs::FsOptions;
 use folio::fs::doctor::{self, Finding, Report, Severity};
-use serde_json::json;
 
+use crate::connect::must_exist;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output::Output;
@@ -16,92 +15,97 @@ use crate::progress::Progress;
 use crate::style::{BAD, DIM, GOOD, WARN};
 use crate::text::{plural, size, visible};
 
-/// Which folder, and whether to change anything.
+/// What to check.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Every line and every sum of every log is checked, and every document. Nothing is changed without --repair, and a folder
-in use can be checked too. What --repair takes out is kept in .folio/quarantine, whose index.jsonl says where it was.
-
-Exit code 5: something is damaged (and was not repaired).
-
 Examples:
-  folio doctor
-  folio doctor ./folio-data --repair
-  folio doctor --json | jq .findings")]
-pub(crate) struct DoctorArgs {
-    /// The folder of projects [default: as --root]
-    root: Option<PathBuf>,
+  folio doctor                   # check ./folio-data: every line of every log, every document
+  folio doctor ~/studio --repair
 
-    /// Repair what can be, and keep what is taken out
+Checking writes nothing, and a daemon may run meanwhile. Repairing needs the folder for itself; what it takes out is kept in .folio/quarantine, with a line in index.jsonl there that says where it came from.
+
+The exit code is 5 where damage was found that is not repaired now.")]
+pub(crate) struct DoctorArgs {
+    /// The folder of projects [env: FOLIO_ROOT] [default: ./folio-data]
+    #[arg(value_name = "ROOT")]
+    folder: Option<PathBuf>,
+    /// Repair what can be
     #[arg(long)]
     repair: bool,
 }
 
-/// Checks, and repairs where asked for.
-pub(crate) async fn run(args: &DoctorArgs, flags: &Global, env: impl Fn(&str) -> Option<String>, out: &mut Output) -> Result {
-    let root = Place::root(args.root.clone(), flags, env)?;
-    crate::connect::must_exist(&root)?;
-    let progress = Arc::new(Mutex::new(Progress::new(out, "checking", None)));
-    let told = Arc::clone(&progress);
-    let on_progress = move |now: &doctor::Progress| told.lock().unwrap_or_else(PoisonError::into_inner).at(now.bytes);
+/// Checks, and repairs if asked to.
+pub(crate) async fn run(args: &DoctorArgs, global: &Global, env: impl Fn(&str) -> Option<String>, out: &mut Output) -> Result {
+    let root = Place::root(args.folder.clone(), global, env)?;
+    must_exist(&root)?;
+    let mut progress = Progress::new(out, "checking", None);
+    let told = move |seen: &doctor::Progress| progress.at(seen.bytes);
     let report = if args.repair {
-        let options = FsOptions { holder: "folio doctor --repair".into(), ..FsOptions::default() };
-        doctor::repair(&root, options, on_progress).await?
+        let options = FsOptions { holder: "folio doctor".into(), ..FsOptions::default() };
+        doctor::repair(&root, options, told).await?
     } else {
-        doctor::check(&root, on_progress).await?
+        doctor::check(&root, told).await?
     };
-    drop(progress);
-    show(&report, args.repair, out)?;
-    if report.is_damaged() { Err(Failure::new(Exit::Damaged, "damaged", "")) } else { Ok(()) }
+    if out.is_json() {
+        out.line(serde_json::to_string(&report).map_err(|e| Failure::io("writing the report", &e.into()))?)?;
+    } else {
+        show(&report, &root, out)?;
+    }
+    if report.is_damaged() { Err(damaged(&report, args.repair)) } else { Ok(()) }
 }
 
-fn show(report: &Report, repaired: bool, out: &mut Output) -> Result {
-    if out.is_json() {
-        return out.line(json!(report));
-    }
+fn show(report: &Report, root: &Path, out: &mut Output) -> Result {
     if let Some(holder) = &report.in_use {
-        out.note(format_args!("in use by {holder}: what is being written may look unfinished"))?;
+        out.note(format_args!("The folder is in use by {}: what is being written may look unfinished.", visible(holder)))?;
     }
     for finding in &report.findings {
-        one(finding, out)?;
+        show_finding(finding, out)?;
     }
-    let looked = format!(
-        "{}, {}, {}, {} in {}",
-        plural(report.projects, "project", "projects"),
-        plural(report.logs, "log", "logs"),
-        plural(report.entries, "entry", "entries"),
-        plural(report.documents, "document", "documents"),
-        size(report.bytes),
-    );
-    let damaged = report.findings.iter().filter(|finding| finding.severity == Severity::Damage).count() as u64;
-    let left = report.findings.iter().any(|finding| finding.repair.is_some() && !finding.repaired);
-    if damaged == 0 {
-        out.line(format_args!("{GOOD}healthy{GOOD:#}: {looked}"))?;
-    } else {
-        let places = plural(damaged, "place", "places");
-        out.line(format_args!("{BAD}damage in {places}{BAD:#}: {looked}"))?;
+    let places = report.findings.iter().filter(|finding| finding.severity == Severity::Damage).count() as u64;
+    let verdict = match places {
+        0 => format!("{GOOD}Healthy{GOOD:#}"),
+        places => format!("{BAD}Damage in {}{BAD:#}", plural(places, "place", "places")),
+    };
+    let Report { projects, logs, entries, documents, bytes, lost, .. } = report;
+    out.line(format_args!(
+        "{verdict}: {} with {}, {}, {}, {} ({})",
+        visible(&root.to_string_lossy()),
+        plural(*projects, "project", "projects"),
+        plural(*logs, "log", "logs"),
+        plural(*entries, "entry", "entries"),
+        plural(*documents, "document", "documents"),
+        size(*bytes)
+    ))?;
+    match lost {
+        0 => Ok(()),
+        lost => {
+            out.line(format_args!("{BAD}{} lost{BAD:#}; readers are told of the gap", plural(*lost, "entry is", "entries are")))
+        }
     }
-    if report.lost > 0 {
-        out.line(format_args!("{} lost", plural(report.lost, "entry is", "entries are")))?;
-    }
-    if left && !repaired {
-        out.hint("What can be repaired: folio doctor --repair (it keeps what it takes out)")?;
-    }
-    Ok(())
 }
 
-fn one(finding: &Finding, out: &mut Output) -> Result {
-    let mark = if finding.repaired {
-        format!("{GOOD}repaired{GOOD:#}")
-    } else if finding.severity == Severity::Damage {
-        format!("{BAD}damage{BAD:#}")
-    } else {
-        format!("{WARN}remark{WARN:#}")
+fn show_finding(finding: &Finding, out: &mut Output) -> Result {
+    let (style, word) = match (finding.severity, finding.repaired) {
+        (_, true) => (GOOD, "repaired"),
+        (Severity::Damage, false) => (BAD, "damage"),
+        (Severity::Remark, false) => (WARN, "remark"),
     };
-    out.line(format_args!("{mark}  {}: {}", visible(&finding.path), visible(&finding.what)))?;
+    out.line(format_args!("{style}{word:<8}{style:#} {}: {}", visible(&finding.path), visible(&finding.what)))?;
     match &finding.repair {
-        Some(repair) if finding.repaired => out.line(format_args!("{DIM}        done: {repair}{DIM:#}")),
-        Some(repair) => out.line(format_args!("{DIM}        --repair: {repair}{DIM:#}")),
+        Some(repair) if finding.repaired => out.line(format_args!("         {DIM}done: {repair}{DIM:#}")),
+        Some(repair) => out.line(format_args!("         {DIM}--repair would: {repair}{DIM:#}")),
         None => Ok(()),
     }
+}
+
+fn damaged(report: &Report, repaired: bool) -> Failure {
+    let open = |finding: &&Finding| finding.severity == Severity::Damage && !finding.repaired;
+    let damaged: Vec<&Finding> = report.findings.iter().filter(open).collect();
+    let count = plural(damaged.len() as u64, "thing is", "things are");
+    let next = if !repaired && damaged.iter().any(|finding| finding.repair.is_some()) {
+        "; `folio doctor --repair` repairs what can be"
+    } else {
+        ""
+    };
+    Failure::new(Exit::Damaged, "damaged", format!("{count} damaged{next}"))
 }

@@ -95,7 +95,12 @@ async fn run(cli: Cli, name: String, out: &mut Output) -> Result {
     let env = |name: &str| std::env::var(name).ok();
     let command = match &cli.command {
         Command::Serve(args) => return serve::run(args, &cli.global, env, &mut signals, out).await,
-        Command::Doctor(args) => return doctor_or_signal(args, &cli.global, env, &mut signals, out).await,
+        Command::Doctor(args) => {
+            return tokio::select! {
+                done = doctor::run(args, &cli.global, env, out) => done,
+                exit = signals.first() => Err(Failure::interrupted(exit)),
+            };
+        }
         Command::Completions(args) => return completions::run(args, out),
         Command::Store(command) => command,
     };
@@ -105,19 +110,6 @@ async fn run(cli: Cli, name: String, out: &mut Output) -> Result {
     // even a command that failed may have written something before
     let closed = connect.close().await;
     done.and(closed)
-}
-
-async fn doctor_or_signal(
-    args: &doctor::DoctorArgs,
-    flags: &place::Global,
-    env: impl Fn(&str) -> Option<String>,
-    signals: &mut Signals,
-    out: &mut Output,
-) -> Result {
-    tokio::select! {
-        done = doctor::run(args, flags, env, out) => done,
-        exit = signals.first() => Err(Failure::interrupted(exit)),
-    }
 }
 
 async fn on_store(command: &StoreCommand, connect: &mut Connect, mut signals: Signals, out: &mut Output) -> Result {
