@@ -11,6 +11,9 @@ use crate::error::{Error, Result};
 /// Sequence number of an entry. Entries count from 1; 0 means "before the first".
 pub type Seq = u64;
 
+/// The largest seq and epoch, exclusive: 2^53, so that JSON readers with 53 bits agree.
+pub(crate) const END: u64 = 1 << 53;
+
 /// A life of a log: unix milliseconds, rising. 0 is everything before Folio's own first line.
 pub type Epoch = u64;
 
@@ -122,7 +125,7 @@ fn number(text: &str) -> Option<u64> {
     let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let canonical = text == "0" || !text.starts_with('0');
     let value = (plain && canonical).then(|| text.parse::<u64>().ok())??;
-    (value < 1 << 53).then_some(value)
+    (value < END).then_some(value)
 }
 
 impl FromStr for Cursor {

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::cursor::{Epoch, Seq};
+use crate::cursor::{END, Epoch, Seq};
 use crate::error::{Error, Result};
 use crate::json::Json;
 use crate::lineage::{Lineage, Piece};
@@ -204,6 +204,9 @@ pub(crate) fn parse(line: &[u8]) -> Option<Line<'_>> {
     let seq = number(&mut rest)?;
     rest = rest.strip_prefix(b",\"ts\":")?;
     let ts = number(&mut rest)?;
+    if seq >= END || ts >= END {
+        return None;
+    }
     let members = rest.get(..rest.len().checked_sub(line.len() - crc_at)?)?;
     let extras = if members.is_empty() { Extras::default() } else { parse_extras(members)? };
     let key = match extras.key {
@@ -270,7 +273,8 @@ pub(crate) fn parse_adopted(line: &[u8]) -> Option<Entry> {
     let text = std::str::from_utf8(line).ok()?;
     let adopted: Adopted<'_> = serde_json::from_str(text).ok()?;
     let data = Json::parse_stored(adopted.data.get().as_bytes()).ok()?;
-    (adopted.seq > 0).then_some(Entry { seq: adopted.seq, ts: adopted.ts, data: Data::Json(data) })
+    let sane = (1..END).contains(&adopted.seq) && adopted.ts < END;
+    sane.then_some(Entry { seq: adopted.seq, ts: adopted.ts, data: Data::Json(data) })
 }
 
 /// True when a segment that begins so was written by another tool.
@@ -361,6 +365,12 @@ impl Header {
         }
         if let Some(need) = raw.needs.first() {
             return Err(newer(format!("it needs {need:?}")));
+        }
+        let numbers = [raw.epoch, raw.base, raw.horizon, raw.ts]
+            .into_iter()
+            .chain(raw.prev.iter().flat_map(|&(epoch, last)| [epoch, last]));
+        if numbers.max().is_some_and(|largest| largest >= END) {
+            return Ok(None);
         }
         let ended = raw.prev.into_iter().map(|(epoch, last)| Piece { epoch, last }).collect();
         let Ok(lineage) = Lineage::from_parts(ended, raw.epoch) else { return Ok(None) };
@@ -482,7 +492,14 @@ mod tests {
         let entry = parse_adopted(br#"{ "ts": 7, "data": { "n": 12345678901234567890 }, "seq": 3, "by": "x" }"#).unwrap();
         assert_eq!((entry.seq, entry.ts), (3, 7));
         assert_eq!(entry.data, Data::Json(Json::parse(br#"{"n":12345678901234567890}"#).unwrap()));
-        for bad in [r#"{"seq":0,"ts":1,"data":1}"#, r#"{"seq":1,"ts":1}"#, r#"{"seq":1,"ts":1,"data":{"#, "", "null"] {
+        for bad in [
+            r#"{"seq":0,"ts":1,"data":1}"#,
+            r#"{"seq":9007199254740992,"ts":1,"data":1}"#,
+            r#"{"seq":1,"ts":1}"#,
+            r#"{"seq":1,"ts":1,"data":{"#,
+            "",
+            "null",
+        ] {
             assert!(parse_adopted(bad.as_bytes()).is_none(), "{bad}");
         }
         assert!(looks_adopted(br#"{"seq":1,"ts":1,"data":{"a":1,"crc":"x"}}"#));

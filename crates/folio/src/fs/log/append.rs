@@ -1,6 +1,6 @@
 //! Appends that wait at the same time, as one write and one sync.
 
-use crate::cursor::{Cursor, Position, Seq};
+use crate::cursor::{Cursor, END, Position, Seq};
 use crate::error::{Error, Result};
 use crate::fs::line::{self, UnitEnd};
 use crate::fs::log::disk::Disk;
@@ -100,6 +100,9 @@ impl<'d> Batch<'d> {
         if self.closed {
             let head = self.disk.lineage.position(self.head);
             return Err(Error::closed(self.disk.paths.name(), head));
+        }
+        if self.head + request.entries.len() as u64 >= END {
+            return Err(Error::invalid(format!("the log is full: a seq can be at most {}", END - 1)));
         }
         match request.options.expected_head {
             Some(expected) if !self.is_head(expected) => Ok(Some(Verdict::Moved { head: self.head })),

@@ -10,9 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{oneshot, watch};
 
 use crate::cursor::{Position, Seq};
+use crate::driver::Durability;
 use crate::error::{Error, NameKind, Result};
 use crate::fs::gates;
 use crate::fs::log::append::{Batch, Request};
+use crate::fs::log::delete::clear_remains;
 use crate::fs::log::disk::{Disk, Found, NewPiece};
 use crate::fs::log::paths::LogPaths;
 use crate::fs::log::ring::Ring;
@@ -163,26 +165,26 @@ impl LogCore {
     /// The log's files, checked against what lies there now.
     pub(crate) fn obtain(&self) -> Result<Found> {
         let known = locked(&self.idle).take();
-        let mut broken = false;
-        if let Some(disk) = known {
-            if disk.is_current()? {
-                return Ok(Found::There(disk));
-            }
-            // Another program changed the file, so what readers saw may be gone.
-            broken = disk.newest.is_some();
+        if let Some(disk) = &known
+            && disk.is_current()?
+        {
+            return Ok(known.map_or(Found::Absent, Found::There));
         }
         let project = self.store.project_dir(&self.project)?;
         self.store.folding.check(&project, &self.paths.newest(), NameKind::Log)?;
         let mut found = Disk::open(&project, &self.paths, self.store.life())?;
-        // Only forked, never written: that is what looks like gone in a history.
-        if matches!(found, Found::Absent | Found::Gone) && self.name.is_history() {
+        if matches!(found, Found::Absent) && self.name.is_history() {
             found = Found::There(Box::new(Disk::empty(&project, &self.paths)));
         }
-        if let Found::There(disk) = &mut found
-            && broken
-            && disk.newest.is_some()
-        {
-            disk.new_piece = Some(NewPiece::Broken);
+        if let Found::There(disk) = &mut found {
+            if self.store.options.durability == Durability::Sync {
+                disk.settle()?;
+            }
+            // Another program changed the file, so what readers saw may be gone.
+            let broken = known.is_some_and(|known| known.newest.is_some() && !known.grew_into(disk));
+            if broken && disk.newest.is_some() {
+                disk.new_piece = Some(NewPiece::Broken);
+            }
         }
         Ok(found)
     }
@@ -270,6 +272,7 @@ impl LogCore {
             Found::Gone => Err(Error::gone(&self.project, &self.name)),
             Found::Absent => {
                 let project = self.store.project_dir(&self.project)?;
+                clear_remains(&self.store, &project, &self.paths)?;
                 Ok(Box::new(Disk::empty(&project, &self.paths)))
             }
         }
@@ -286,7 +289,8 @@ impl LogCore {
             disk.compact(&self.store, to)?;
             // Readers learn the horizon before anything below it goes away.
             self.publish(disk, Vec::new());
-            disk.unlink_hidden()?;
+            // What can't be removed now is hidden, and goes with the next compaction.
+            let _ = disk.unlink_hidden();
             self.publish(disk, Vec::new());
             Ok(Truncated { removed: disk.horizon - before, horizon: disk.horizon })
         })

@@ -4,8 +4,9 @@ use crate::error::Result;
 use crate::fs::line::Header;
 use crate::fs::log::disk::Disk;
 use crate::fs::log::paths::{LogPaths, sealed_name};
+use crate::fs::segment::{First, Opening};
 use crate::fs::store::Store;
-use crate::fs::vfs::Dir;
+use crate::fs::vfs::{Access, Dir};
 use crate::name::LogName;
 
 impl Disk {
@@ -45,6 +46,19 @@ pub(crate) fn put_absent(store: &Store, project: &Dir, paths: &LogPaths, fork_of
     temporary.file().sync_all()?;
     temporary.keep_as(&folder, &paths.newest_name())?;
     folder.sync().map_err(|error| store.unknown(&store.shown(project, &paths.newest()), &error))
+}
+
+/// Removes what a deletion or a fork that a crash ended left of a log that counts as absent.
+pub(crate) fn clear_remains(store: &Store, project: &Dir, paths: &LogPaths) -> Result<()> {
+    let Some(file) =
+        project.open(paths.newest(), Access::Read).or_else(|error| if error.missing() { Ok(None) } else { Err(error) })?
+    else {
+        return Ok(());
+    };
+    match Opening::read(&file)?.first {
+        First::Header(header) if header.absent => remove_remains(store, project, paths, header.fork_of.as_ref()),
+        _ => Ok(()),
+    }
 }
 
 /// Removes the files of a log that counts as absent, and its marker at the log it was forked from.

@@ -9,7 +9,7 @@ use crate::fs::log::keys::{self, Keys};
 use crate::fs::log::paths::{LogPaths, parse_sealed, sealed_name};
 use crate::fs::log::view::{NewestView, View};
 use crate::fs::segment::{self, First, Kind, Opening};
-use crate::fs::vfs::{Access, Dir, File, Meta};
+use crate::fs::vfs::{Access, Dir, File, Meta, VfsError};
 use crate::lineage::{Bounds, Lineage};
 use crate::name::LogName;
 use crate::request::KeyTable;
@@ -290,6 +290,26 @@ impl Disk {
         })
     }
 
+    /// True when `later`, the same log looked at again, only shows what the other tool that writes it added.
+    pub(crate) fn grew_into(&self, later: &Self) -> bool {
+        let adopted = |disk: &Self| disk.newest.as_ref().filter(|newest| newest.kind == Kind::Adopted).map(|newest| newest.inode);
+        adopted(self).is_some() && adopted(self) == adopted(later) && later.head >= self.head && later.horizon == self.horizon
+    }
+
+    /// Makes what lies there durable before readers see it: a crash may have left it in the system's memory alone.
+    pub(crate) fn settle(&self) -> Result<()> {
+        let read_only = |error: VfsError| if error.read_only() { Ok(()) } else { Err(error) };
+        if let Some(newest) = &self.newest
+            && newest.kind == Kind::Ours
+        {
+            newest.file.sync_data().or_else(read_only)?;
+            if let Some(folder) = self.project.dir(self.paths.folder())? {
+                folder.sync().or_else(read_only)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The log as readers may see it now.
     pub(crate) fn view(&self) -> View {
         View {
@@ -301,6 +321,7 @@ impl Disk {
                 kind: newest.kind,
                 start: newest.start,
                 end: newest.end,
+                len: newest.len,
                 base: newest.base,
                 inode: newest.inode,
             }),

@@ -6,7 +6,7 @@ use crate::cursor::Seq;
 use crate::error::{Error, Result};
 use crate::follow::Item;
 use crate::fs::line::{self, Header, UnitEnd};
-use crate::fs::log::delete::{put_absent, remove_remains};
+use crate::fs::log::delete::{clear_remains, put_absent, remove_remains};
 use crate::fs::log::disk::{Disk, Found};
 use crate::fs::log::paths::{LogPaths, sealed_name};
 use crate::fs::store::Store;
@@ -53,6 +53,7 @@ fn copy(store: &Store, source: &Disk, at: Seq, project: &Dir, target: &LogPaths,
         Purpose::Fork { source } => (Some(source.clone()), false),
         Purpose::Copy => (None, source.closed),
     };
+    clear_remains(store, project, target)?;
     // An absent header first: until the last rename a crash leaves nothing that counts as a log.
     put_absent(store, project, target, fork_of.clone())?;
     let copied = (|| {
@@ -105,14 +106,6 @@ fn link_sealed(source: &Disk, at: Seq, project: &Dir, target: &LogPaths) -> Resu
         .filter(|&(place, &first)| first <= at && source.bound_of_sealed(place) > source.horizon)
         .map(|(_, &first)| first)
         .collect();
-    // Leftovers of an attempt that a crash ended.
-    if let Some(folder) = project.dir(target.sealed())? {
-        for listed in folder.list()? {
-            if let Some(first) = listed?.name.to_str().and_then(super::paths::parse_sealed) {
-                folder.unlink(sealed_name(first))?;
-            }
-        }
-    }
     if wanted.is_empty() {
         return Ok(base);
     }

@@ -23,6 +23,8 @@ pub(crate) struct NewestView {
     pub(crate) start: u64,
     /// Offset where the log ends.
     pub(crate) end: u64,
+    /// Length of the file when it was looked at.
+    pub(crate) len: u64,
     /// The seq before its first entry.
     pub(crate) base: Seq,
     pub(crate) inode: u64,
@@ -52,13 +54,17 @@ impl View {
 
     /// False when another program replaced or cut the newest segment since.
     pub(crate) fn is_current(&self) -> Result<bool> {
-        let Some(newest) = &self.newest else { return Ok(true) };
-        match self.project.stat(self.paths.newest()) {
-            Ok(Some(meta)) => Ok(meta.inode == newest.inode && meta.size >= newest.end),
-            Ok(None) => Ok(false),
-            Err(error) if error.missing() => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        let there = match self.project.stat(self.paths.newest()) {
+            Err(error) if error.missing() => None,
+            there => there?,
+        };
+        Ok(match (&self.newest, there) {
+            // Another tool may still be writing to its own log.
+            (Some(newest), Some(meta)) if newest.kind == Kind::Adopted => meta.inode == newest.inode && meta.size == newest.len,
+            (Some(newest), Some(meta)) => meta.inode == newest.inode && meta.size >= newest.end,
+            (None, None) => true,
+            _ => false,
+        })
     }
 
     /// Bytes of all its files.

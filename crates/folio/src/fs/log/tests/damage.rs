@@ -224,6 +224,50 @@ async fn edits_under_an_open_store_are_noticed() {
     assert!(reborn.cursor.epoch > appended.cursor.epoch);
 }
 
+/// A tool that still writes its own log is followed by readers; only a write of ours ends that.
+#[tokio::test]
+async fn another_tools_log_may_grow() {
+    let rig = Rig::new();
+    rig.write("history.jsonl", "");
+    let log = rig.history();
+    assert_eq!(page(&log, None).await.head.seq, 0);
+    rig.write("history.jsonl", "{\"seq\":1,\"ts\":1,\"data\":1}\n");
+    assert_eq!(page(&log, None).await.head.to_string(), "0-1");
+    rig.write("history.jsonl", "{\"seq\":1,\"ts\":1,\"data\":1}\n{\"seq\":2,\"ts\":1,\"data\":2}\n");
+    assert_eq!(page(&log, Some("0-1")).await.entries.len(), 1);
+    assert_eq!(told(&log, "0-9").await, "ahead:0>2");
+    assert_eq!(append(&log, &["3"]).await.first, 3);
+}
+
+/// A deletion that a crash ended after its commit leaves files that a new log of that name must not take for its own.
+#[tokio::test]
+async fn remains_of_a_deleted_log_never_come_back() {
+    let mut rig = Rig::with(FsOptions { segment_bytes: 300, ..FsOptions::default() });
+    let log = rig.log("a");
+    for n in 1..=12 {
+        append(&log, &[&format!("\"entry number {n}\"")]).await;
+    }
+    let sealed = std::fs::read_dir(rig.path("logs/a.d")).unwrap().map(|entry| entry.unwrap().path()).next().unwrap();
+    let bytes = std::fs::read(&sealed).unwrap();
+    log.fork(3, &crate::name::LogName::new("b").unwrap()).await.unwrap();
+    let absent = rig.log("b");
+    // the state after the first step of the deletion of b
+    let project = rig.store.project_dir(&crate::name::ProjectId::new("p").unwrap()).unwrap();
+    let paths = crate::fs::log::LogPaths::of(&crate::name::LogName::new("b").unwrap());
+    let source = Some(crate::name::LogName::new("a").unwrap());
+    crate::fs::log::delete::put_absent(&rig.store, &project, &paths, source).unwrap();
+    std::fs::create_dir_all(rig.path("logs/b.d")).unwrap();
+    std::fs::write(rig.path("logs/b.d").join(sealed.file_name().unwrap()), bytes).unwrap();
+    rig.reopen().await;
+    drop(absent);
+    let (source, absent) = (rig.log("a"), rig.log("b"));
+    assert_eq!(absent.status().await.unwrap_err().code(), "no_log");
+    assert_eq!(append(&absent, &["\"new\""]).await.first, 1);
+    assert_eq!(texts(&page(&absent, None).await.entries), [(1, "\"new\"".to_owned())]);
+    source.delete().await.unwrap();
+    assert_eq!(source.status().await.unwrap_err().code(), "no_log", "no fork of it lives");
+}
+
 #[tokio::test]
 async fn foreign_files_never_crash_anything() {
     let mut rig = Rig::new();
@@ -252,8 +296,14 @@ async fn foreign_files_never_crash_anything() {
         let _ = page(&log, None).await;
         let _ = page(&log, Some("3")).await;
         let _ = log.status().await.unwrap();
-        let _ = log.append(vec![json("1")], AppendOptions::default()).await;
-        let _ = log.append(vec![json("1")], keyed("k")).await;
+        for options in [AppendOptions::default(), keyed("k")] {
+            let appended = log.append(vec![json("1")], options).await;
+            assert!(
+                !appended.is_err_and(|error| error.code() == "outcome_unknown"),
+                "{}",
+                String::from_utf8_lossy(&case[..case.len().min(80)])
+            );
+        }
         let _ = log.truncate(2).await;
         let _ = page(&log, None).await;
         let _ = std::fs::remove_dir_all(rig.path("history.d"));
