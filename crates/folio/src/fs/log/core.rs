@@ -173,7 +173,8 @@ impl LogCore {
         let project = self.store.project_dir(&self.project)?;
         self.store.folding.check(&project, &self.paths.newest(), NameKind::Log)?;
         let mut found = Disk::open(&project, &self.paths, self.store.life())?;
-        if matches!(found, Found::Absent) && self.name.is_history() {
+        // Only forked, never written: that is what looks like gone in a history.
+        if matches!(found, Found::Absent | Found::Gone) && self.name.is_history() {
             found = Found::There(Box::new(Disk::empty(&project, &self.paths)));
         }
         if let Found::There(disk) = &mut found {
