@@ -110,7 +110,7 @@ impl<'f> Lines<'f> {
         let mut cut = 0_u64;
         let newline = loop {
             let unread = self.buffer.get(searched..).unwrap_or_default();
-            if let Some(found) = memchr(unread) {
+            if let Some(found) = memchr::memchr(b'\n', unread) {
                 break Some(searched + found);
             }
             searched = self.buffer.len();
@@ -153,10 +153,6 @@ impl<'f> Lines<'f> {
         self.buffer.truncate(have + got);
         Ok(got > 0)
     }
-}
-
-fn memchr(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|&b| b == b'\n')
 }
 
 /// What a line is to a reader of the log.
