@@ -32,13 +32,15 @@ pub struct Plan {
     pub listen: SocketAddr,
     /// Further options of `folio serve`.
     pub options: Vec<String>,
+    /// What it says on stderr goes nowhere: for starts that are meant to be refused.
+    pub silent: bool,
 }
 
 impl Plan {
     /// On a free port, without options.
     #[must_use]
     pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), listen: SocketAddr::from(([127, 0, 0, 1], 0)), options: Vec::new() }
+        Self { root: root.to_owned(), listen: SocketAddr::from(([127, 0, 0, 1], 0)), options: Vec::new(), silent: false }
     }
 
     /// With one more option.
@@ -57,6 +59,9 @@ impl Plan {
         let mut command = Command::new(program);
         command.arg("serve").arg(&self.root).arg("--listen").arg(self.listen.to_string()).args(&self.options);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        if self.silent {
+            command.stderr(Stdio::null());
+        }
         Ok(command)
     }
 

@@ -7,12 +7,14 @@ pub mod binary;
 pub mod browser;
 pub mod daemon;
 pub mod events;
+pub mod fuse;
 pub mod http;
 pub mod studio;
 pub mod tree;
 
 pub use daemon::Daemon;
 pub use events::{EventStream, Frame};
+pub use fuse::Fuse;
 pub use http::{Api, Reply};
 
 /// Failures of the tests' own machinery, in words.

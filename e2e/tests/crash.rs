@@ -2,19 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
 use folio_e2e::daemon::Plan;
-use folio_e2e::{Api, Daemon, Result, seed};
+use folio_e2e::{Api, Daemon, Fuse, Result, seed};
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 const PROJECT: &str = "/v1/projects/crash";
 const LOGS: [&str; 3] = ["history", "runs/1", "runs/2"];
-const ROUNDS: usize = 24;
+const ROUNDS: usize = 48;
 const WRITERS_PER_LOG: usize = 3;
 const DOC_WRITERS: usize = 3;
 
@@ -34,20 +32,6 @@ struct Told {
     /// Per document: the newest value acknowledged, and the newest one sent.
     docs: BTreeMap<String, (u64, u64)>,
     next_unit: u64,
-}
-
-/// Counts acknowledgements and tells when the chosen one was reached.
-struct Fuse {
-    left: AtomicUsize,
-    burnt: Notify,
-}
-
-impl Fuse {
-    fn acknowledged(&self) {
-        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.burnt.notify_one();
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,7 +64,7 @@ async fn acknowledged_writes_survive_kill_9() -> Result<()> {
 
 /// Writes from many sides, and kills the daemon at a random acknowledgement, while other writes are under way.
 async fn load_until_killed(daemon: Daemon, told: &Arc<Mutex<Told>>, random: &mut Rng) -> Result<()> {
-    let fuse = Arc::new(Fuse { left: AtomicUsize::new(random.usize(1..150)), burnt: Notify::new() });
+    let fuse = Arc::new(Fuse::new(random.usize(1..150)));
     let mut writers = JoinSet::new();
     for log in 0..LOGS.len() {
         for _ in 0..WRITERS_PER_LOG {
@@ -91,7 +75,7 @@ async fn load_until_killed(daemon: Daemon, told: &Arc<Mutex<Told>>, random: &mut
         writers.spawn(put_until_down(daemon.api(), format!("doc{n}"), Arc::clone(told), Arc::clone(&fuse)));
     }
     tokio::select! {
-        () = fuse.burnt.notified() => {}
+        () = fuse.burnt() => {}
         Some(ended) = writers.join_next() => return Err(format!("a writer ended before the kill: {ended:?}").into()),
     }
     daemon.kill().await?;
@@ -235,7 +219,7 @@ async fn one_daemon_per_root() -> Result<()> {
     let root = tempfile::tempdir()?;
     let mut starts = JoinSet::new();
     for _ in 0..5 {
-        let plan = Plan::new(root.path());
+        let plan = Plan { silent: true, ..Plan::new(root.path()) };
         starts.spawn(async move { plan.start().await });
     }
     let (mut running, mut refused) = (Vec::new(), 0);
