@@ -6,9 +6,11 @@
 pub mod binary;
 pub mod browser;
 pub mod daemon;
+pub mod disk;
 pub mod events;
 pub mod fuse;
 pub mod http;
+pub mod load;
 pub mod studio;
 pub mod tree;
 

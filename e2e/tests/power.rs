@@ -1,0 +1,99 @@
+//! Power cuts, on a file system that is cut off from its medium under load: in the mode `sync` every acknowledged write
+//! is there afterwards; in the weaker ones what is there is whole, and readers are told of what is gone.
+
+use fastrand::Rng;
+use folio_e2e::daemon::Plan;
+use folio_e2e::disk::Disk;
+use folio_e2e::load::{End, Load};
+use folio_e2e::{Api, Result, seed};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use serde_json::json;
+
+const ROUNDS: usize = 12;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    for kind in ["ext4", "xfs"] {
+        let name = |test: &str| format!("{kind}::{test}");
+        trials.push(Trial::ignorable_test(name("acknowledged_writes_survive"), move || run(kind, synced)));
+        trials.push(Trial::ignorable_test(name("what_os_mode_lost_is_told"), move || run(kind, lost)));
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn run<F: Future<Output = Result<()>>>(kind: &'static str, test: fn(Disk) -> F) -> Result<Completion, Failed> {
+    match Disk::new(kind) {
+        Err(why) => Ok(Completion::ignored_with(why)),
+        Ok(disk) => {
+            tokio::runtime::Runtime::new()?.block_on(test(disk))?;
+            Ok(Completion::Completed)
+        }
+    }
+}
+
+async fn synced(disk: Disk) -> Result<()> {
+    let seed = seed();
+    let mut random = Rng::with_seed(seed);
+    let plan = Plan { silent: true, ..Plan::new(&disk.root().join("studio")) };
+    let load = Load::default();
+    for round in 0..=ROUNDS {
+        let daemon = plan.start().await.map_err(|e| format!("round {round}, FOLIO_SEED={seed}: {e}"))?;
+        let api = daemon.api();
+        if round == 0 {
+            load.prepare(&api).await?;
+        }
+        load.check(&api).await.map_err(|e| format!("round {round}, FOLIO_SEED={seed}: {e}"))?;
+        if round == ROUNDS {
+            break;
+        }
+        // Other writes are under way at the moment of the cut.
+        let writers = load.run(&api, End::PowerCut, &mut random).await?;
+        load.over();
+        disk.cut_power()?;
+        writers.join_all().await.into_iter().collect::<Result<()>>()?;
+        daemon.kill().await?;
+        disk.restore_power()?;
+    }
+    Ok(())
+}
+
+/// The load can't be checked against what was acknowledged here; a reader's view can.
+async fn lost(disk: Disk) -> Result<()> {
+    const LOG: &str = "/v1/projects/weak/history";
+    let plan = Plan { silent: true, ..Plan::new(&disk.root().join("studio")) };
+    let daemon = plan.start().await?;
+    daemon.api().send("PUT", "/v1/projects/weak", &[], "").await?.ok()?;
+    daemon.api().append(LOG, "\"durable\"", &[]).await?;
+    assert!(daemon.stop().await?.success());
+
+    let daemon = plan.clone().option("--durability", "os").start().await?;
+    let mut seen = String::new();
+    for n in 0..100 {
+        let answer = daemon.api().append(LOG, json!([n, n]).to_string(), &[]).await?;
+        seen = answer["cursor"].as_str().ok_or("no cursor")?.to_owned();
+    }
+    disk.cut_power()?;
+    daemon.kill().await?;
+    disk.restore_power()?;
+
+    let daemon = plan.start().await?;
+    let api = daemon.api();
+    let page = api.get_json(&format!("{LOG}?since=0")).await?;
+    let entries = page["entries"].as_array().ok_or("no entries")?;
+    assert_eq!(entries.first().map(|entry| &entry["data"]), Some(&json!("durable")), "from before the weak mode");
+    assert_eq!(entries.len() % 2, 1, "units of two are whole");
+    assert!(entries.len() < 201, "the cut took something; else this test tests nothing");
+    // Whoever saw more than is left is told so, before and after the log goes on.
+    let head = entries.len() as u64;
+    told(&api, LOG, &seen, head).await?;
+    api.append(LOG, json!(vec!["new"; 400]).to_string(), &[]).await?;
+    told(&api, LOG, &seen, head).await?;
+    Ok(())
+}
+
+async fn told(api: &Api, log: &str, seen: &str, head: u64) -> Result<()> {
+    let page = api.get_json(&format!("{log}?since={seen}")).await?;
+    assert_eq!(page["gap"], json!({"reason": "epoch", "requested": seen, "resumes_after": head}));
+    Ok(())
+}
