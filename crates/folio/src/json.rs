@@ -58,7 +58,7 @@ impl Json {
     /// # Errors
     /// [`Error::InvalidJson`] where the value has no JSON form (a map with keys that are no strings).
     pub fn from_value(value: &(impl Serialize + ?Sized)) -> Result<Self> {
-        let bytes = serde_json::to_vec(value).map_err(|e| Error::InvalidJson { line: 0, column: 0, why: e.to_string() })?;
+        let bytes = serde_json::to_vec(value).map_err(|e| misfit(&e))?;
         Self::parse(&bytes)
     }
 
@@ -67,7 +67,7 @@ impl Json {
     /// # Errors
     /// [`Error::InvalidJson`] where the value does not fit the type.
     pub fn to<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_str(&self.0).map_err(|e| Error::InvalidJson { line: e.line(), column: e.column(), why: e.to_string() })
+        serde_json::from_str(&self.0).map_err(|e| misfit(&e))
     }
 
     /// The text.
@@ -108,5 +108,23 @@ impl fmt::Display for Json {
 impl fmt::Debug for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// What serde says, without the place that it puts behind it: the error has the place already.
+fn misfit(error: &serde_json::Error) -> Error {
+    let text = error.to_string();
+    let why = text.rsplit_once(" at line ").map_or(text.as_str(), |(why, _)| why);
+    Error::InvalidJson { line: error.line(), column: error.column(), why: why.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_does_not_fit_is_told_with_its_place_once() {
+        let error = Json::parse(b"[1,true]").unwrap().to::<Vec<u8>>().unwrap_err();
+        assert_eq!(error.to_string(), "invalid JSON at line 1, column 7: invalid type: boolean `true`, expected u8");
     }
 }
