@@ -1,7 +1,5 @@
 //! Every refusal on its way out: one table from error to status, one body, one place.
 
-use std::borrow::Cow;
-
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use folio::{Error, Etag, Position};
@@ -56,10 +54,14 @@ pub(crate) enum Refusal {
     RangeNotSatisfiable { size: u64 },
     #[error("{what} took longer than {seconds} s to arrive")]
     RequestTimeout { what: &'static str, seconds: u64 },
-    #[error("the query parameter \"{name}\" is unknown here; {known}")]
-    UnknownParameter { name: String, known: Cow<'static, str> },
+    #[error("the query parameter \"{name}\" is not known; {}", takes(known))]
+    UnknownParameter { name: String, known: String },
     #[error("the head of the request is larger than {limit} bytes")]
     HeaderTooLarge { limit: usize },
+}
+
+fn takes(known: &str) -> String {
+    if known.is_empty() { "this call takes none".to_owned() } else { format!("this call takes {known}") }
 }
 
 /// What stands where a condition did not hold.
@@ -290,7 +292,7 @@ mod tests {
             Refusal::ForbiddenOrigin { who: name() },
             Refusal::RangeNotSatisfiable { size: 0 },
             Refusal::RequestTimeout { what: "", seconds: 1 },
-            Refusal::UnknownParameter { name: name(), known: "".into() },
+            Refusal::UnknownParameter { name: name(), known: String::new() },
             Refusal::HeaderTooLarge { limit: 1 },
         ];
         store.into_iter().map(Problem::from).chain(http.into_iter().map(Problem::from)).collect()

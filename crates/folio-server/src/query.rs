@@ -77,11 +77,7 @@ impl Query {
 }
 
 fn unknown(name: &str, known: &'static [&'static str]) -> Problem {
-    let known = match known {
-        [] => "this call takes none".into(),
-        names => format!("known are {}", names.join(", ")).into(),
-    };
-    Refusal::UnknownParameter { name: shown(name.as_bytes()), known }.into()
+    Refusal::UnknownParameter { name: shown(name.as_bytes()), known: known.join(", ") }.into()
 }
 
 fn decode(text: &str) -> Result<String> {
@@ -115,6 +111,7 @@ mod tests {
     fn what_is_unknown_or_doubled_is_named() {
         let detail = |query: &str| parse(query).unwrap_err().detail();
         assert!(detail("sinse=1").contains("\"sinse\""));
+        assert!(detail("sinse=1").contains("this call takes since, limit, "), "{}", detail("sinse=1"));
         assert!(detail("since=1&since=1").contains("\"since\" is given twice"));
         assert!(detail("since=%zz").contains('%'));
         assert!(detail("since=%ff").contains("UTF-8"));
