@@ -51,7 +51,7 @@ pub(crate) async fn run(args: &DoctorArgs, global: &Global, env: impl Fn(&str) -
     } else {
         show(&report, &root, out)?;
     }
-    if report.is_damaged() { Err(damaged(&report, args.repair)) } else { Ok(()) }
+    if report.is_damaged() { Err(damaged(&root, &report, args.repair)) } else { Ok(()) }
 }
 
 fn show(report: &Report, root: &Path, out: &mut Output) -> Result {
@@ -98,14 +98,14 @@ fn show_finding(finding: &Finding, out: &mut Output) -> Result {
     }
 }
 
-fn damaged(report: &Report, repaired: bool) -> Failure {
+fn damaged(root: &Path, report: &Report, repaired: bool) -> Failure {
     let open = |finding: &&Finding| finding.severity == Severity::Damage && !finding.repaired;
     let damaged: Vec<&Finding> = report.findings.iter().filter(open).collect();
     let count = plural(damaged.len() as u64, "thing is", "things are");
     let next = if !repaired && damaged.iter().any(|finding| finding.repair.is_some()) {
-        "; `folio doctor --repair` repairs what can be"
+        format!("; `folio doctor --repair {}` repairs what can be", visible(&root.to_string_lossy()))
     } else {
-        ""
+        String::new()
     };
     Failure::new(Exit::Damaged, "damaged", format!("{count} damaged{next}"))
 }

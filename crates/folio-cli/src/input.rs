@@ -13,9 +13,18 @@ use crate::output::Output;
 /// Most that is held in memory of one input, in bytes. The store's own limits are below.
 pub(crate) const MAX_INPUT: u64 = 256 << 20;
 
+/// What most often is wrong with an argument that has no double quote in it.
+const QUOTES: &str = "Put JSON in single quotes, or the shell takes its double quotes away: '{\"a\":1}', '\"text\"'";
+
 /// A JSON value from an argument, where `-` means stdin.
 pub(crate) async fn json_argument(argument: &str, out: &mut Output) -> Result<Json> {
-    if argument == "-" { Ok(Json::parse(&whole(Path::new("-"), out).await?)?) } else { Ok(Json::parse(argument.as_bytes())?) }
+    if argument == "-" {
+        return Ok(Json::parse(&whole(Path::new("-"), out).await?)?);
+    }
+    Json::parse(argument.as_bytes()).map_err(|error| {
+        let failure = Failure::from(error);
+        if argument.contains('"') { failure } else { failure.and(QUOTES) }
+    })
 }
 
 /// A JSON value from an argument or from a file; `-` means stdin in both.

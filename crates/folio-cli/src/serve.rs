@@ -40,7 +40,7 @@ pub(crate) struct ServeArgs {
     #[arg(value_name = "ROOT")]
     folder: Option<PathBuf>,
     /// Where to listen: a loopback address; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value_t = ServerConfig::default().listen)]
+    #[arg(long, value_name = "ADDRESS", default_value_t = ServerConfig::default().listen, value_parser = address)]
     listen: SocketAddr,
     /// When a write is acknowledged
     #[arg(long, value_enum, default_value_t = Promise::Sync)]
@@ -153,6 +153,10 @@ async fn open(args: &ServeArgs, root: &Path, limits: Limits) -> Result<FsDriver>
         return Err(port_taken(args.listen).await);
     }
     Ok(driver)
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected an IP address and a port, such as 127.0.0.1:7460 or [::1]:7460".to_owned())
 }
 
 fn port_is_taken(listen: SocketAddr) -> bool {

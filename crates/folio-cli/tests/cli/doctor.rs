@@ -79,7 +79,7 @@ fn damage_is_found_with_its_place_and_nothing_is_written() {
     assert!(said.stdout.contains("damage   demo/.meta/a.json: "), "{said:?}");
     assert!(said.stdout.contains("--repair would: ") && said.stdout.contains("Damage in "), "{said:?}");
     assert!(said.stdout.ends_with("1 entry is lost; readers are told of the gap\n"), "{said:?}");
-    assert!(said.stderr.ends_with(" things are damaged; `folio doctor --repair` repairs what can be\n"), "{said:?}");
+    assert!(said.stderr.ends_with(" things are damaged; `folio doctor --repair ./folio-data` repairs what can be\n"), "{said:?}");
 }
 
 #[test]

@@ -142,3 +142,25 @@ fn a_broken_pipe_ends_quietly() {
         assert_eq!((ended.status.code(), String::from_utf8(ended.stderr).unwrap().as_str()), (Some(0), ""), "{args:?}");
     }
 }
+
+#[test]
+fn json_that_lost_its_quotes_to_the_shell_is_told_how_to_keep_them() {
+    let place = Place::new();
+    place.json(["project", "create", "demo"]).json();
+    for lost in ["hello", "{a:1}"] {
+        let said = place.run(["log", "append", "demo", lost]);
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.stderr.contains("invalid JSON at line 1, ") && said.stderr.contains("single quotes"), "{said:?}");
+    }
+    let said = place.run(["doc", "put", "demo", "a", "{\"a\":}"]);
+    assert!(said.stderr.contains("column 6") && !said.stderr.contains("single quotes"), "{said:?}");
+}
+
+#[test]
+fn an_address_that_is_none_is_told_what_one_looks_like() {
+    for address in ["localhost:7460", "7460"] {
+        let said = Place::new().run(["serve", "--listen", address]);
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.stderr.contains("such as 127.0.0.1:7460"), "{said:?}");
+    }
+}
