@@ -61,10 +61,14 @@ fn show(report: &Report, root: &Path, out: &mut Output) -> Result {
     for finding in &report.findings {
         show_finding(finding, out)?;
     }
-    let places = report.findings.iter().filter(|finding| finding.severity == Severity::Damage).count() as u64;
-    let verdict = match places {
-        0 => format!("{GOOD}Healthy{GOOD:#}"),
-        places => format!("{BAD}Damage in {}{BAD:#}", plural(places, "place", "places")),
+    let places = |repaired: bool| {
+        let counts = |finding: &&Finding| finding.severity == Severity::Damage && finding.repaired == repaired;
+        report.findings.iter().filter(counts).count() as u64
+    };
+    let verdict = match (places(false), places(true)) {
+        (0, 0) => format!("{GOOD}Healthy{GOOD:#}"),
+        (0, done) => format!("{GOOD}Repaired in {}{GOOD:#}", plural(done, "place", "places")),
+        (left, _) => format!("{BAD}Damage in {}{BAD:#}", plural(left, "place", "places")),
     };
     let Report { projects, logs, entries, documents, bytes, lost, .. } = report;
     out.line(format_args!(

@@ -116,6 +116,7 @@ fn a_torn_end_is_told_and_set_aside() {
     }
     let repaired = place.run(["doctor", "--repair"]);
     assert_eq!((repaired.code, repaired.stdout.matches("repaired").count()), (Some(0), 2), "{repaired:?}");
+    assert!(repaired.stdout.contains("Repaired in 2 places: "), "{repaired:?}");
     place.run(["doctor"]).text();
     let index = fs::read_to_string(place.path("folio-data/.folio/quarantine/index.jsonl")).unwrap();
     assert_eq!(index.lines().count(), 2, "{index}");
