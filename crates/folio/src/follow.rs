@@ -287,6 +287,10 @@ impl Follower {
                 beyond = Some(item.first());
                 break;
             }
+            if matches!(item, Item::Hole { .. }) && place < fresh.bounds.horizon {
+                // Not damaged, but compacted since: the next look tells.
+                return;
+            }
             let last = item.last().min(head);
             let position = fresh.position(last);
             match item {

@@ -154,6 +154,9 @@ fn fill(items: Vec<Item>, floor: Seq, top: Seq, order: Order, moved: bool) -> Op
         if first > last {
             continue;
         }
+        if moved && matches!(item, Item::Hole { .. }) {
+            return None;
+        }
         let missing = match order {
             Order::Asc => (low + 1, first - 1),
             Order::Desc => (last + 1, high),

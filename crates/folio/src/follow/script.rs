@@ -114,6 +114,14 @@ impl Script {
         });
     }
 
+    /// The entries up to and including `up_to` can't be read any more.
+    pub(crate) fn lose(&self, up_to: Seq) {
+        self.change(|log| {
+            log.items.retain(|item| item.last() > up_to);
+            log.items.insert(0, Item::Hole { first: 1, last: up_to });
+        });
+    }
+
     /// Loses everything after `last` and goes on under a new epoch.
     pub(crate) fn cut(&self, last: Seq, epoch: u64) {
         self.change(|log| {

@@ -104,6 +104,16 @@ async fn truncation_between_the_look_and_the_read() {
     assert_eq!(told(&mut stream), "truncated(2):100-7..100-9 =100-9");
 }
 
+/// Compaction takes the files of a segment away while it is read: that is no damage.
+#[tokio::test]
+async fn what_went_by_truncation_during_the_read_is_not_told_as_damage() {
+    let log = Script::new(9);
+    let mut stream = from(&log, "2").await;
+    log.once(BeforeRead, |log| log.lose(5));
+    log.once(AfterRead, |log| log.truncate(5));
+    assert_eq!(told(&mut stream), "truncated(3):2..100-5 100-6 100-7 100-8 100-9 =100-9");
+}
+
 #[tokio::test]
 async fn a_new_piece_between_the_look_and_the_read_keeps_the_epochs_right() {
     let log = Script::new(9);

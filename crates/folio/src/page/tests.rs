@@ -129,6 +129,17 @@ async fn compaction_between_the_look_and_the_read() {
     assert_eq!(read(&log, asc("7", 100)).await, "truncated(2):7..100-9 >100-9");
 }
 
+/// Compaction takes the files of a segment away while it is read: that is no damage.
+#[tokio::test]
+async fn what_went_by_compaction_during_the_read_is_not_told_as_damage() {
+    for (options, wanted) in [(asc("2", 2), "truncated(3):2..100-5 6 7 >100-7"), (desc("", Some(8), 100), "7 6")] {
+        let log = Script::new(9);
+        log.once(BeforeRead, |log| log.lose(5));
+        log.once(AfterRead, |log| log.truncate(5));
+        assert_eq!(read(&log, options).await, wanted);
+    }
+}
+
 #[tokio::test]
 async fn another_life_between_the_look_and_the_read() {
     let log = Script::new(9);
