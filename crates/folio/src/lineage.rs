@@ -144,6 +144,13 @@ impl Lineage {
         Self { ended, open: epoch }
     }
 
+    /// The lineage of a log whose entries after `head` are lost: no ended piece reaches beyond it.
+    #[must_use]
+    pub fn cut(&self, head: Seq) -> Self {
+        let ended = self.ended.iter().map(|piece| Piece { last: piece.last.min(head), ..*piece }).collect();
+        Self { ended, open: self.open }
+    }
+
     /// What a fork at `at` inherits, under its own `epoch`: the pieces up to the one that holds `at`, which ends there.
     #[must_use]
     pub fn fork(&self, at: Seq, epoch: Epoch) -> Self {
@@ -222,6 +229,14 @@ mod tests {
     /// pieces 0: 1–10, 100: 11–20, 200: 21–(head 30)
     fn three() -> Lineage {
         lineage(&[(0, 10), (100, 20)], 200)
+    }
+
+    #[test]
+    fn what_is_lost_ends_every_piece() {
+        let cut = three().cut(15);
+        assert_eq!(cut, lineage(&[(0, 10), (100, 15)], 200));
+        assert_eq!(cut.begin(300, 15), lineage(&[(0, 10), (100, 15), (200, 15)], 300));
+        assert_eq!(three().cut(7), lineage(&[(0, 7), (100, 7)], 200));
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl FsDriver {
         self.store().run(move |store| store.announce(&address)).await
     }
 
-    fn store(&self) -> &Arc<Store> {
+    pub(in crate::fs) fn store(&self) -> &Arc<Store> {
         self.logs.store()
     }
 
@@ -124,15 +124,23 @@ impl Driver for FsDriver {
     }
 
     async fn create_project(&self, id: &ProjectId) -> Result<bool> {
+        self.store().writable()?;
+        if self.has_project(id).await? {
+            return Ok(false);
+        }
+        let running = self.store().enter().await?;
+        // Nobody may be at work on a log of it that is taken for void then.
+        let gate = self.store().gates.alone(id).await;
         let (logs, id) = (Arc::clone(&self.logs), id.clone());
         let create = move |store: &Arc<Store>| {
             let created = projects::create(store, &id)?;
             if created {
                 logs.forget(&id);
             }
+            drop(gate);
             Ok(created)
         };
-        self.store().run(create).await
+        self.store().run_on(running, create).await
     }
 
     async fn has_project(&self, id: &ProjectId) -> Result<bool> {
@@ -164,7 +172,7 @@ impl Driver for FsDriver {
 
     async fn fork_project(&self, source: &ProjectId, target: &ProjectId) -> Result<()> {
         let running = self.store().enter().await?;
-        let gate = self.store().gates.alone(source).await;
+        let (gate, target_gate) = self.store().gates.both(source, target).await;
         let (logs, source, target) = (Arc::clone(&self.logs), source.clone(), target.clone());
         let fork = move |store: &Arc<Store>| {
             store.writable()?;
@@ -182,6 +190,7 @@ impl Driver for FsDriver {
                 return Err(Error::project_exists(&target));
             }
             logs.forget(&target);
+            drop(target_gate);
             Ok(())
         };
         self.store().run_on(running, fork).await

@@ -4,6 +4,7 @@
 //! then the lock of one path. They go along into the blocking work, so that a caller who gives up does not let the next
 //! one in too early.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError, Weak};
@@ -53,6 +54,22 @@ impl Gates {
     /// Waits until no writer is in the project, and keeps them out.
     pub(crate) async fn alone(&self, id: &ProjectId) -> Alone {
         self.gate(id).write_owned().await
+    }
+
+    /// As [`Gates::alone`], for two projects, in the order of their names, so that nobody waits in a circle. One gate is
+    /// enough where they are the same.
+    pub(crate) async fn both(&self, one: &ProjectId, other: &ProjectId) -> (Alone, Option<Alone>) {
+        match one.cmp(other) {
+            Ordering::Equal => (self.alone(one).await, None),
+            Ordering::Less => {
+                let first = self.alone(one).await;
+                (first, Some(self.alone(other).await))
+            }
+            Ordering::Greater => {
+                let first = self.alone(other).await;
+                (self.alone(one).await, Some(first))
+            }
+        }
     }
 
     /// Waits for the lock of a path. Paths share locks: never take a second one.

@@ -19,6 +19,13 @@ use crate::request::{Digest, Keyed};
 /// The format this code writes, and the newest it reads.
 pub(crate) const FORMAT: u64 = 1;
 
+/// How the line of an entry, or a control line, begins.
+const START: &[u8] = b"{\"seq\":";
+/// A line's members before its sum take no more bytes than this.
+const LONGEST_HEAD: usize = 4 << 10;
+/// The shortest line, with its newline, in bytes.
+pub(crate) const SHORTEST: usize = r#"{"seq":1,"ts":0,"crc":"00000000","data":1}"#.len() + 1;
+
 const CRC_OPEN: &[u8] = b",\"crc\":\"";
 /// `,"crc":"xxxxxxxx"`
 const CRC_LEN: usize = CRC_OPEN.len() + 8 + 1;
@@ -67,6 +74,15 @@ impl Line<'_> {
             _ => return None,
         };
         Some(Entry { seq: self.seq, ts: self.ts, data })
+    }
+
+    /// False where the payload is not what it should be, although the sum is right: nobody made it so in good faith.
+    fn is_sound(&self) -> bool {
+        match self.body {
+            Body::Json(text) => Json::parse_stored(text.as_bytes()).is_ok(),
+            Body::Base64(_) => self.entry().is_some(),
+            _ => true,
+        }
     }
 
     /// Entries of the unit that this line ends.
@@ -173,12 +189,12 @@ pub(crate) fn push_state(out: &mut Vec<u8>, seq: Seq, ts: u64, state: &str) {
 }
 
 fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
-    text.windows(needle.len()).position(|window| window == needle)
+    memchr::memmem::find(text, needle)
 }
 
-/// Where the member `crc` stands in a line whose sum is right.
-fn verified_crc(line: &[u8]) -> Option<usize> {
-    let at = find(line, CRC_OPEN)?;
+/// Where the member `crc` stands in a line whose sum is right; it is looked for in the first `head` bytes.
+fn verified_crc(line: &[u8], head: usize) -> Option<usize> {
+    let at = find(line.get(..head.min(line.len()))?, CRC_OPEN)?;
     let digits = line.get(at + CRC_OPEN.len()..at + CRC_OPEN.len() + 8)?;
     let lower_hex = digits.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b));
     if !lower_hex || line.get(at + CRC_LEN - 1) != Some(&b'"') {
@@ -197,13 +213,21 @@ fn number(text: &mut &[u8]) -> Option<u64> {
     std::str::from_utf8(head).ok()?.parse().ok()
 }
 
-/// Verifies one line (without its newline) of a segment that Folio made. `None`: damaged.
-pub(crate) fn parse(line: &[u8]) -> Option<Line<'_>> {
-    let mut rest = line.strip_prefix(b"{\"seq\":")?;
-    let crc_at = verified_crc(line)?;
+/// Takes `{"seq":…,"ts":…` from the front.
+fn beginning(line: &mut &[u8]) -> Option<(Seq, u64)> {
+    let mut rest = line.strip_prefix(START)?;
     let seq = number(&mut rest)?;
     rest = rest.strip_prefix(b",\"ts\":")?;
     let ts = number(&mut rest)?;
+    *line = rest;
+    Some((seq, ts))
+}
+
+/// Verifies one line (without its newline) of a segment that Folio made. `None`: damaged.
+pub(crate) fn parse(line: &[u8]) -> Option<Line<'_>> {
+    let mut rest = line;
+    let (seq, ts) = beginning(&mut rest)?;
+    let crc_at = verified_crc(line, LONGEST_HEAD)?;
     if seq >= END || ts >= END {
         return None;
     }
@@ -226,7 +250,9 @@ pub(crate) fn parse(line: &[u8]) -> Option<Line<'_>> {
     } else {
         Body::Other
     };
-    Some(Line { seq, ts, more: extras.more, end: UnitEnd { entries: extras.n, key }, body })
+    let line = Line { seq, ts, more: extras.more, end: UnitEnd { entries: extras.n, key }, body };
+    // Entries count from 1.
+    (seq > 0 || !line.is_entry()).then_some(line)
 }
 
 fn parse_extras(members: &[u8]) -> Option<Extras<'_>> {
@@ -247,13 +273,18 @@ fn slice_of<'a>(text: &'a str, part: &str) -> Option<&'a str> {
     text.get(at..at + part.len())
 }
 
-/// A suffix of a damaged line that is itself a whole line, as a lost newline leaves it.
-pub(crate) fn recover(line: &[u8]) -> Option<(usize, Line<'_>)> {
-    const START: &[u8] = b"{\"seq\":";
+/// A suffix of a damaged line that is itself a whole line, as a lost newline leaves it, and where it begins. `fits` says
+/// whether a line at that place can have that seq: the data of an entry may look like a line, too.
+pub(crate) fn recover(line: &[u8], fits: impl Fn(usize, Seq) -> bool) -> Option<(usize, Line<'_>)> {
     let mut at = 1;
     while let Some(found) = find(line.get(at..)?, START) {
         at += found;
-        if let Some(inner) = line.get(at..).and_then(parse) {
+        let inner = line.get(at..)?;
+        let looks_right = beginning(&mut &*inner).is_some_and(|(seq, _)| fits(at, seq));
+        if looks_right
+            && let Some(inner) = parse(inner)
+            && inner.is_sound()
+        {
             return Some((at, inner));
         }
         at += 1;
@@ -279,7 +310,7 @@ pub(crate) fn parse_adopted(line: &[u8]) -> Option<Entry> {
 
 /// True when a segment that begins so was written by another tool.
 pub(crate) fn looks_adopted(first_line: &[u8]) -> bool {
-    first_line.starts_with(b"{\"seq\":")
+    first_line.starts_with(START)
         && find(first_line, CRC_OPEN).is_none_or(|at| find(first_line, b"\"data\":").is_some_and(|data| data < at))
 }
 
@@ -348,7 +379,7 @@ impl Header {
     /// # Errors
     /// [`Error::NewerFormat`] for a verified header of a format, or with a need, that this code does not know.
     pub(crate) fn parse(line: &[u8]) -> Result<Option<Self>> {
-        if !line.starts_with(b"{\"folio\":") || verified_crc(line).is_none() {
+        if !line.starts_with(b"{\"folio\":") || verified_crc(line, usize::MAX).is_none() {
             return Ok(None);
         }
         let newer = |why: String| Error::NewerFormat { what: "the log".to_owned(), why };
@@ -388,122 +419,4 @@ impl Header {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(seq: Seq, more: u64, end: UnitEnd, json: &str) -> String {
-        let mut out = Vec::new();
-        push_entry(&mut out, seq, 1_763_900_000_123, more, end, &Data::Json(Json::parse(json.as_bytes()).unwrap()));
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn the_test_vector_of_the_format() {
-        assert_eq!(
-            line(1, 0, UnitEnd::default(), r#"{"kind":"tweak"}"#),
-            "{\"seq\":1,\"ts\":1763900000123,\"crc\":\"e5e8f62d\",\"data\":{\"kind\":\"tweak\"}}\n"
-        );
-    }
-
-    #[test]
-    fn what_was_written_is_read() {
-        let key = Keyed { key: Digest(0xab), request: Digest(u64::MAX) };
-        for (more, end) in [
-            (0, UnitEnd::default()),
-            (7, UnitEnd::default()),
-            (0, UnitEnd { entries: Some(3), key: Some(key) }),
-            (0, UnitEnd { entries: None, key: Some(Keyed { key: Digest(5), request: Digest(5) }) }),
-        ] {
-            let text = line(42, more, end, r#"{"x":",\"crc\":\"00000000\"","seq":1}"#);
-            let parsed = parse(text.trim_end().as_bytes()).unwrap();
-            assert_eq!((parsed.seq, parsed.more, parsed.end), (42, more, end));
-            assert_eq!(parsed.body, Body::Json(r#"{"x":",\"crc\":\"00000000\"","seq":1}"#));
-        }
-        let mut out = Vec::new();
-        push_entry(&mut out, 1, 2, 0, UnitEnd::default(), &Data::Bytes(vec![0, 255].into()));
-        assert_eq!(parse(out.trim_ascii_end()).unwrap().entry().unwrap().data, Data::Bytes(vec![0, 255].into()));
-        out.clear();
-        push_closed(&mut out, 3, 9, UnitEnd { entries: Some(2), key: None });
-        assert_eq!(parse(out.trim_ascii_end()).unwrap().body, Body::Closed);
-        out.clear();
-        push_state(&mut out, 3, 9, "{\"keys\":[]}");
-        assert_eq!(parse(out.trim_ascii_end()).unwrap().body, Body::State("{\"keys\":[]}"));
-    }
-
-    #[test]
-    fn every_flipped_bit_is_found() {
-        let text = line(9, 0, UnitEnd { entries: Some(2), key: Some(Keyed { key: Digest(1), request: Digest(2) }) }, "[1,2,3]");
-        let whole = text.trim_end().as_bytes();
-        for at in 0..whole.len() {
-            for bit in 0..8 {
-                let mut flipped = whole.to_vec();
-                flipped[at] ^= 1 << bit;
-                assert!(parse(&flipped).is_none(), "byte {at} bit {bit}: {}", String::from_utf8_lossy(&flipped));
-            }
-        }
-        for cut in 0..whole.len() {
-            assert!(parse(&whole[..cut]).is_none());
-        }
-    }
-
-    #[test]
-    fn a_glued_line_is_recovered() {
-        let torn = r#"{"seq":8,"ts":1763900000000,"crc":"aaaaaaaa","data":{"a":"{\"seq\":"#;
-        let glued = format!("{torn}{}", line(9, 0, UnitEnd::default(), "1").trim_end());
-        let (at, inner) = recover(glued.as_bytes()).unwrap();
-        assert_eq!((at, inner.seq), (torn.len(), 9));
-        assert!(recover(torn.as_bytes()).is_none());
-    }
-
-    #[test]
-    fn headers() {
-        let ended = vec![Piece { epoch: 0, last: 0 }, Piece { epoch: 5, last: 9 }];
-        let lineage = Lineage::from_parts(ended, 1_763_900_000_000).unwrap();
-        let header = Header {
-            lineage,
-            id: (8123, 17),
-            base: 9,
-            horizon: 4,
-            closed: true,
-            absent: false,
-            fork_of: Some(LogName::new("a/b.c").unwrap()),
-            ts: 1,
-        };
-        let mut out = Vec::new();
-        header.push(&mut out);
-        let text = String::from_utf8(out).unwrap();
-        assert!(text.starts_with("{\"folio\":1,\"epoch\":1763900000000,\"id\":[8123,17],\"prev\":[[0,0],[5,9]],\"base\":9,\"horizon\":4,\"closed\":true,\"fork\":\"a/b%2Ec\",\"ts\":1,\"crc\":\""));
-        assert_eq!(Header::parse(text.trim_end().as_bytes()).unwrap(), Some(header));
-        assert_eq!(Header::parse(text.trim_end().replace("\"base\":9", "\"base\":8").as_bytes()).unwrap(), None);
-        let signed = |body: &str| {
-            let mut out = body.as_bytes().to_vec();
-            finish(&mut out, 0, |out| out.push(b'}'));
-            out.trim_ascii_end().to_vec()
-        };
-        let known = r#"{"folio":1,"epoch":1,"id":[1,1],"prev":[],"base":0,"horizon":0,"ts":1"#;
-        assert!(Header::parse(&signed(&format!("{known},\"unknown\":[1]"))).unwrap().is_some());
-        assert!(matches!(Header::parse(&signed(&format!("{known},\"needs\":[\"zstd\"]"))), Err(Error::NewerFormat { .. })));
-        assert!(matches!(Header::parse(&signed(&known.replace("folio\":1", "folio\":2"))), Err(Error::NewerFormat { .. })));
-        assert!(matches!(Header::parse(&signed(r#"{"folio":9,"other":1"#)), Err(Error::NewerFormat { .. })));
-    }
-
-    #[test]
-    fn adopted_lines_in_any_spelling() {
-        let entry = parse_adopted(br#"{ "ts": 7, "data": { "n": 12345678901234567890 }, "seq": 3, "by": "x" }"#).unwrap();
-        assert_eq!((entry.seq, entry.ts), (3, 7));
-        assert_eq!(entry.data, Data::Json(Json::parse(br#"{"n":12345678901234567890}"#).unwrap()));
-        for bad in [
-            r#"{"seq":0,"ts":1,"data":1}"#,
-            r#"{"seq":9007199254740992,"ts":1,"data":1}"#,
-            r#"{"seq":1,"ts":1}"#,
-            r#"{"seq":1,"ts":1,"data":{"#,
-            "",
-            "null",
-        ] {
-            assert!(parse_adopted(bad.as_bytes()).is_none(), "{bad}");
-        }
-        assert!(looks_adopted(br#"{"seq":1,"ts":1,"data":{"a":1,"crc":"x"}}"#));
-        assert!(!looks_adopted(line(1, 0, UnitEnd::default(), "1").as_bytes()));
-        assert!(!looks_adopted(b"{\"folio\":1"));
-    }
-}
+mod tests;

@@ -41,17 +41,12 @@ impl Quarantine {
     /// Returns where they are.
     pub(crate) fn keep_range(&self, from: &str, why: &str, source: &File, range: Range<u64>) -> VfsResult<PathBuf> {
         let (name, file) = self.create(from)?;
-        let mut at = range.start;
-        while at < range.end {
-            let wanted = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(PIECE);
-            let piece = source.read_some(at, wanted)?;
-            if piece.is_empty() {
-                break;
-            }
-            file.append_all(&piece)?;
-            at += piece.len() as u64;
+        let kept = copy(source, range, &file).and_then(|()| self.finish(&name, &file, from, why));
+        if kept.is_err() {
+            // The disk may be full: half of it would only be in the way.
+            let _ = self.folder.unlink(&name);
         }
-        self.finish(&name, &file, from, why)
+        kept
     }
 
     /// Moves a whole file or folder here. Sync `dir` afterwards.
@@ -108,6 +103,20 @@ impl Quarantine {
         self.folder.sync()?;
         Ok(self.folder.path().join(name))
     }
+}
+
+fn copy(source: &File, range: Range<u64>, target: &File) -> VfsResult<()> {
+    let mut at = range.start;
+    while at < range.end {
+        let wanted = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(PIECE);
+        let piece = source.read_some(at, wanted)?;
+        if piece.is_empty() {
+            break;
+        }
+        target.append_all(&piece)?;
+        at += piece.len() as u64;
+    }
+    Ok(())
 }
 
 /// A path as one plain segment, its end kept where it is long.

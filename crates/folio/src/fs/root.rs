@@ -96,7 +96,7 @@ impl RootFile {
         let temp = TempFile::new(&self.tmp)?;
         temp.file().append_all(&bytes)?;
         temp.file().sync_all()?;
-        temp.keep_as(&self.folder, NAME)?;
+        drop(temp.keep_as(&self.folder, NAME)?);
         Ok(self.folder.sync()?)
     }
 }

@@ -155,20 +155,91 @@ impl<'f> Lines<'f> {
     }
 }
 
+/// What is known of the seq before a line. A line that is recovered from damage has to fit it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Before {
+    /// Nothing stands before, or it has lost its header: any seq is taken.
+    Any,
+    /// A place in the middle: none is taken.
+    Unknown,
+    /// This one.
+    Seq(Seq),
+}
+
+impl Before {
+    /// Of the newest segment of a log, whose lines begin at `start`.
+    pub(crate) fn of_newest(start: u64, base: Seq) -> Self {
+        // At the very beginning no header was good enough to tell.
+        if start == 0 { Self::Any } else { Self::Seq(base) }
+    }
+}
+
+/// Judges the lines of a segment that Folio made, one after the other.
+pub(crate) struct Judge {
+    before: Before,
+    /// Bytes of damaged lines since then.
+    damaged: usize,
+}
+
+impl Judge {
+    pub(crate) fn new(before: Before) -> Self {
+        Self { before, damaged: 0 }
+    }
+
+    /// The good line that the next raw one is or, behind some bytes of damage, ends with; and how many bytes those are.
+    pub(crate) fn line<'a>(&mut self, bytes: &'a [u8]) -> Option<(usize, line::Line<'a>)> {
+        let found = line::parse(bytes).map(|line| (0, line)).or_else(|| line::recover(bytes, |at, seq| self.fits(at, seq)));
+        match &found {
+            Some((_, line)) => {
+                self.damaged = 0;
+                self.before = Before::Seq(match self.before {
+                    Before::Seq(before) => before.max(line.seq),
+                    _ => line.seq,
+                });
+            }
+            None => self.damaged += bytes.len() + 1,
+        }
+        found
+    }
+
+    /// Not more entries can have been lost than had room in the damaged bytes.
+    fn fits(&self, at: usize, seq: Seq) -> bool {
+        let lost = (self.damaged + at).div_ceil(line::SHORTEST) as u64;
+        match self.before {
+            Before::Any => true,
+            Before::Unknown => false,
+            Before::Seq(before) => (before..=before.saturating_add(lost + 1)).contains(&seq),
+        }
+    }
+}
+
 /// What a line is to a reader of the log.
 enum Judged<'a> {
     Good(line::Line<'a>),
+    /// The end of a damaged line. It counts unless a good line behind it has the same seq or an earlier one.
+    Recovered(line::Line<'a>),
     Adopted(Entry),
     Damaged,
 }
 
-fn judge(kind: Kind, bytes: &[u8]) -> Judged<'_> {
+impl Judge {
+    fn judge<'a>(&mut self, kind: Kind, bytes: &'a [u8]) -> Judged<'a> {
+        match kind {
+            Kind::Adopted => line::parse_adopted(bytes).map_or(Judged::Damaged, Judged::Adopted),
+            Kind::Ours => match self.line(bytes) {
+                Some((0, line)) => Judged::Good(line),
+                Some((_, line)) => Judged::Recovered(line),
+                None => Judged::Damaged,
+            },
+        }
+    }
+}
+
+/// A line that needs no other to be known as good.
+fn sure(kind: Kind, bytes: &[u8]) -> Option<Seq> {
     match kind {
-        Kind::Adopted => line::parse_adopted(bytes).map_or(Judged::Damaged, Judged::Adopted),
-        Kind::Ours => match line::parse(bytes).or_else(|| line::recover(bytes).map(|(_, inner)| inner)) {
-            Some(line) => Judged::Good(line),
-            None => Judged::Damaged,
-        },
+        Kind::Adopted => line::parse_adopted(bytes).map(|entry| entry.seq),
+        Kind::Ours => line::parse(bytes).map(|line| line.seq),
     }
 }
 
@@ -179,6 +250,12 @@ pub(crate) struct LastLine {
     pub(crate) ts: u64,
     /// It is the line that ends the log.
     pub(crate) closed: bool,
+}
+
+impl LastLine {
+    fn of(line: &line::Line<'_>) -> Self {
+        Self { seq: line.seq, ts: line.ts, closed: line.body == line::Body::Closed }
+    }
 }
 
 /// Where the log ends in a segment; what follows is no part of it.
@@ -192,26 +269,32 @@ pub(crate) struct Tail {
     pub(crate) last: Option<LastLine>,
 }
 
-/// Finds the last good line that ends a unit, from the back, without reading the whole file.
-pub(crate) fn tail(file: &File, kind: Kind, start: u64, len: u64) -> Result<Tail> {
+/// Finds the last good line that ends a unit, from the back, without reading the whole file. `before` tells of the first
+/// line.
+pub(crate) fn tail(file: &File, kind: Kind, start: u64, len: u64, before: Before) -> Result<Tail> {
     let mut window = CHUNK as u64;
     loop {
         let from = len.saturating_sub(window).max(start);
-        let mut lines = if from > start { Lines::after(file, from - 1, len)? } else { Lines::new(file, start, len) };
-        let mut found = None;
+        let whole = from == start;
+        let mut lines = if whole { Lines::new(file, start, len) } else { Lines::after(file, from - 1, len)? };
+        let mut judge = Judge::new(if whole { before } else { Before::Unknown });
+        // And whether it is sure.
+        let mut found: Option<(Tail, LastLine, bool)> = None;
         while let Some(raw) = lines.next()? {
-            let last = match judge(kind, raw.bytes) {
-                Judged::Good(line) if line.more == 0 => {
-                    LastLine { seq: line.seq, ts: line.ts, closed: line.body == line::Body::Closed }
-                }
-                Judged::Adopted(entry) => LastLine { seq: entry.seq, ts: entry.ts, closed: false },
+            let (last, sure) = match judge.judge(kind, raw.bytes) {
+                Judged::Good(line) if line.more == 0 => (LastLine::of(&line), true),
+                Judged::Recovered(line) if line.more == 0 => (LastLine::of(&line), false),
+                Judged::Adopted(entry) => (LastLine { seq: entry.seq, ts: entry.ts, closed: false }, true),
                 _ => continue,
             };
-            found = Some(Tail { end: raw.next, ended: raw.ended, last: Some(last) });
+            // Seqs never fall: a line that has a lower one was put there by somebody.
+            if found.is_none_or(|(_, known, was_sure)| last.seq >= known.seq || (sure && !was_sure)) {
+                found = Some((Tail { end: raw.next, ended: raw.ended, last: Some(last) }, last, sure));
+            }
         }
         match found {
-            Some(tail) => return Ok(tail),
-            None if from == start => return Ok(Tail { end: start, ended: true, last: None }),
+            Some((tail, ..)) => return Ok(tail),
+            None if whole => return Ok(Tail { end: start, ended: true, last: None }),
             None => window = window.saturating_mul(8),
         }
     }
@@ -220,9 +303,10 @@ pub(crate) fn tail(file: &File, kind: Kind, start: u64, len: u64) -> Result<Tail
 /// The first entry of a segment that is whole.
 pub(crate) fn first_entry(file: &File, kind: Kind, start: u64, end: u64) -> Result<Option<Seq>> {
     let mut lines = Lines::new(file, start, end);
+    let mut judge = Judge::new(Before::Any);
     while let Some(raw) = lines.next()? {
-        match judge(kind, raw.bytes) {
-            Judged::Good(line) if line.is_entry() => return Ok(Some(line.seq)),
+        match judge.judge(kind, raw.bytes) {
+            Judged::Good(line) | Judged::Recovered(line) if line.is_entry() => return Ok(Some(line.seq)),
             Judged::Adopted(entry) => return Ok(Some(entry.seq)),
             _ => {}
         }
@@ -230,94 +314,117 @@ pub(crate) fn first_entry(file: &File, kind: Kind, start: u64, end: u64) -> Resu
     Ok(None)
 }
 
-/// An offset near the entry `seq`: every good line before it has a lower seq, and only a little lies between.
-pub(crate) fn near(file: &File, kind: Kind, start: u64, end: u64, seq: Seq) -> Result<u64> {
-    let (mut low, mut high) = (start, end);
+/// An offset near the entry `seq`, and what is known of the seq before it: every good line before it has a lower seq, and
+/// only a little lies between.
+fn near(file: &File, kind: Kind, (start, end): (u64, u64), before: Before, seq: Seq) -> Result<(u64, Before)> {
+    let (mut low, mut high, mut before) = (start, end, before);
     while high - low > NEAR {
         let middle = low + (high - low) / 2;
         match first_good_after(file, kind, middle, high)? {
-            Some((found, next)) if found < seq => low = next,
+            Some((found, next)) if found < seq => (low, before) = (next, Before::Seq(found)),
             _ => high = middle,
         }
     }
-    Ok(low)
+    Ok((low, before))
 }
 
 /// Seq of the first good line that begins after `from` and before `end`, and the offset after that line.
 fn first_good_after(file: &File, kind: Kind, from: u64, end: u64) -> Result<Option<(Seq, u64)>> {
     let mut lines = Lines::after(file, from, end)?;
     while let Some(raw) = lines.next()? {
-        let seq = match judge(kind, raw.bytes) {
-            Judged::Good(line) => line.seq,
-            Judged::Adopted(entry) => entry.seq,
-            Judged::Damaged => continue,
-        };
-        return Ok(Some((seq, raw.next)));
+        if let Some(seq) = sure(kind, raw.bytes) {
+            return Ok(Some((seq, raw.next)));
+        }
     }
     Ok(None)
 }
 
 /// The offset after the last good line whose seq is below `seq`; what damaged lines stand there come after it.
-pub(crate) fn cut_before(file: &File, kind: Kind, start: u64, end: u64, seq: Seq) -> Result<u64> {
-    let mut cut = near(file, kind, start, end, seq)?;
+pub(crate) fn cut_before(file: &File, kind: Kind, (start, end): (u64, u64), seq: Seq) -> Result<u64> {
+    let (mut cut, _) = near(file, kind, (start, end), Before::Any, seq)?;
     let mut lines = Lines::new(file, cut, end);
     while let Some(raw) = lines.next()? {
-        let found = match judge(kind, raw.bytes) {
-            Judged::Good(line) => line.seq,
-            Judged::Adopted(entry) => entry.seq,
-            Judged::Damaged => continue,
-        };
-        if found >= seq {
-            break;
+        match sure(kind, raw.bytes) {
+            Some(found) if found >= seq => break,
+            Some(_) => cut = raw.next,
+            None => {}
         }
-        cut = raw.next;
     }
     Ok(cut)
 }
 
-/// Visits the good entries after `after` up to `last` (inclusive) in rising order, until `visit` says false.
+/// Visits the good entries after `after` up to `last` (inclusive) in rising order, until `visit` says false. `before`
+/// tells of the first line.
 ///
 /// Returns false if `visit` did. A hole shows as a step in the seqs of more than one.
 pub(crate) fn scan(
     file: &File,
     kind: Kind,
-    (start, end): (u64, u64),
-    after: Seq,
-    last: Seq,
+    range: (u64, u64),
+    before: Before,
+    (after, last): (Seq, Seq),
     visit: &mut dyn FnMut(Entry) -> bool,
 ) -> Result<bool> {
+    let (from, before) = near(file, kind, range, before, after.saturating_add(1))?;
+    let mut lines = Lines::new(file, from, range.1);
+    let mut judge = Judge::new(before);
     let mut seen = after;
-    let mut lines = Lines::new(file, near(file, kind, start, end, after.saturating_add(1))?, end);
-    while let Some(raw) = lines.next()? {
-        let entry = match judge(kind, raw.bytes) {
-            Judged::Good(line) if line.seq > seen && line.is_entry() => line.entry(),
-            Judged::Adopted(entry) if entry.seq > seen => Some(entry),
-            _ => None,
+    let mut recovered: Option<Entry> = None;
+    while seen < last
+        && let Some(raw) = lines.next()?
+    {
+        // And the seq that entries before this line are below.
+        let (above, sure, entry) = match judge.judge(kind, raw.bytes) {
+            Judged::Good(line) => (above(&line), true, entry_of(&line, seen)),
+            Judged::Recovered(line) => (above(&line), false, entry_of(&line, seen)),
+            Judged::Adopted(entry) => (entry.seq, true, Some(entry)),
+            Judged::Damaged => continue,
         };
-        let Some(entry) = entry else { continue };
-        if entry.seq > last {
-            break;
-        }
-        seen = entry.seq;
-        if !visit(entry) {
-            return Ok(false);
-        }
-        if seen == last {
-            break;
+        let confirmed = recovered.take().filter(|entry| entry.seq < above);
+        let good = if sure { entry } else { std::mem::replace(&mut recovered, entry) };
+        for entry in confirmed.into_iter().chain(good) {
+            if entry.seq <= seen {
+                continue;
+            }
+            if entry.seq > last {
+                return Ok(true);
+            }
+            seen = entry.seq;
+            if !visit(entry) {
+                return Ok(false);
+            }
         }
     }
-    Ok(true)
+    Ok(recovered.is_none_or(|entry| entry.seq <= seen || entry.seq > last || visit(entry)))
+}
+
+/// Its entry, if it has one that was not seen.
+fn entry_of(line: &line::Line<'_>, seen: Seq) -> Option<Entry> {
+    if line.seq > seen { line.entry() } else { None }
+}
+
+/// Entries before this line have lower seqs.
+fn above(line: &line::Line<'_>) -> Seq {
+    if line.is_entry() { line.seq } else { line.seq + 1 }
 }
 
 /// Copies the good lines behind entry `base` as they lie, those that follow damage on the same line included. The table
 /// of keys is left out: whoever makes a segment writes it anew.
 pub(crate) fn copy_good(file: &File, start: u64, end: u64, base: Seq, out: &mut Vec<u8>) -> Result<()> {
     let mut lines = Lines::new(file, start, end);
+    let mut judge = Judge::new(Before::Any);
+    // Where a recovered line begins in `out`, and its seq.
+    let mut recovered: Option<(usize, Seq)> = None;
     while let Some(raw) = lines.next()? {
-        let whole = line::parse(raw.bytes).map(|found| (0, found));
-        let Some((at, found)) = whole.or_else(|| line::recover(raw.bytes)) else { continue };
+        let Some((at, found)) = judge.line(raw.bytes) else { continue };
+        if let Some((place, seq)) = recovered.take()
+            && seq >= above(&found)
+        {
+            out.truncate(place);
+        }
         let wanted = found.seq > base || (found.seq == base && found.body == line::Body::Closed);
         if wanted && !matches!(found.body, line::Body::State(_)) {
+            recovered = (at > 0 && found.is_entry()).then_some((out.len(), found.seq));
             out.extend_from_slice(raw.bytes.get(at..).unwrap_or_default());
             out.push(b'\n');
         }

@@ -149,6 +149,13 @@ impl Store {
         path.strip_prefix(self.root.path()).unwrap_or(&path).display().to_string()
     }
 
+    /// Makes a folder below `base`, with those on its way, and opens it. They are durable on return, in every mode.
+    pub(crate) fn folder(&self, base: &Dir, rel: &str) -> Result<Dir> {
+        let (folder, grown) = base.make_dirs(rel)?;
+        grown.iter().try_for_each(Dir::sync).map_err(|error| self.unknown(&self.shown(base, rel), &error))?;
+        Ok(folder)
+    }
+
     /// Before every write.
     ///
     /// # Errors

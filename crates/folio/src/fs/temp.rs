@@ -24,9 +24,15 @@ pub(crate) fn fresh_name() -> VfsResult<String> {
 /// A new file without a real name yet. Dropped without [`TempFile::keep_as`] it is removed.
 #[derive(Debug)]
 pub(crate) struct TempFile {
+    file: File,
+    name: Unnamed,
+}
+
+/// The name that it has meanwhile.
+#[derive(Debug)]
+struct Unnamed {
     folder: Dir,
     name: String,
-    file: File,
     named: bool,
 }
 
@@ -35,7 +41,7 @@ impl TempFile {
     pub(crate) fn new(folder: &Dir) -> VfsResult<Self> {
         let name = fresh_name()?;
         let file = folder.create_new(&name, Access::Append)?;
-        Ok(Self { folder: folder.clone(), name, file, named: false })
+        Ok(Self { file, name: Unnamed { folder: folder.clone(), name, named: false } })
     }
 
     /// The file.
@@ -43,20 +49,21 @@ impl TempFile {
         &self.file
     }
 
-    /// Gives it its real name, replacing what stands there. Sync the file before, and `to_dir` after.
-    pub(crate) fn keep_as(mut self, to_dir: &Dir, name: &str) -> VfsResult<()> {
-        self.try_keep_as(to_dir, name)
+    /// Gives it its real name, replacing what stands there, and returns it. Sync the file before, and `to_dir` after.
+    pub(crate) fn keep_as(mut self, to_dir: &Dir, name: &str) -> VfsResult<File> {
+        self.try_keep_as(to_dir, name)?;
+        Ok(self.file.known_as(to_dir.path().join(name)))
     }
 
     /// Like [`TempFile::keep_as`], but after an error it is still there to try again.
     pub(crate) fn try_keep_as(&mut self, to_dir: &Dir, name: &str) -> VfsResult<()> {
-        self.folder.rename(&self.name, to_dir, name)?;
-        self.named = true;
+        self.name.folder.rename(&self.name.name, to_dir, name)?;
+        self.name.named = true;
         Ok(())
     }
 }
 
-impl Drop for TempFile {
+impl Drop for Unnamed {
     fn drop(&mut self) {
         if !self.named {
             // What stays behind is removed at the next open.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::report::{Collector, Finding, Remedy};
 use crate::cursor::Seq;
 use crate::error::{Error, Result};
-use crate::fs::line::{self, Body};
+use crate::fs::line;
 use crate::fs::log::{self, Disk, Found, LogPaths, NewPiece, sealed_name};
-use crate::fs::segment::{First, Kind, Lines, Opening};
+use crate::fs::segment::{Before, First, Judge, Kind, Lines, Opening};
 use crate::fs::vfs::{Access, Dir, File};
 use crate::name::LogName;
 
@@ -42,10 +42,12 @@ fn log(project: &Dir, shown: &str, name: &LogName, collector: &mut Collector) ->
         if opening.first == First::Bad {
             collector.note(Finding::damage(&path, "its header is damaged; its entries are read by their own sums"));
         }
-        seen.segment(&file, opening.kind(), (opening.start, opening.len), bound, &path, collector)?;
+        let judge = Judge::new(Before::Seq(first - 1));
+        seen.segment(&file, opening.kind(), (opening.start, opening.len), judge, bound, &path, collector)?;
     }
     if let Some(segment) = &disk.newest {
-        seen.segment(&segment.file, segment.kind, (segment.start, segment.end), disk.head, &newest, collector)?;
+        let judge = Judge::new(segment.before());
+        seen.segment(&segment.file, segment.kind, (segment.start, segment.end), judge, disk.head, &newest, collector)?;
     }
     seen.hole(disk.head, &newest, collector);
     state(&disk, &newest, collector);
@@ -85,32 +87,33 @@ struct Seen {
 }
 
 impl Seen {
+    #[expect(clippy::too_many_arguments, reason = "the segment's place and how it is judged")]
     fn segment(
         &mut self,
         file: &File,
         kind: Kind,
         (start, end): (u64, u64),
+        mut judge: Judge,
         bound: Seq,
         path: &str,
         collector: &mut Collector,
     ) -> Result<()> {
         let mut lines = Lines::new(file, start, end);
         while let Some(raw) = lines.next()? {
-            let bytes = raw.next - raw.start;
-            let place = raw.start;
-            let second = raw.start == start;
-            let found = match kind {
-                Kind::Adopted => line::parse_adopted(raw.bytes).map(|entry| (entry.seq, true)),
-                Kind::Ours => line::parse(raw.bytes).map(|line| {
-                    let sound = matches!(line.body, Body::Closed | Body::State(_) | Body::Other) || line.entry().is_some();
-                    (if line.is_entry() { line.seq } else { 0 }, sound)
-                }),
-            };
-            match found {
-                Some((seq, true)) => self.entry(seq, bound, path, collector),
-                // Behind the end of an adopted log lies what was torn before the next segment began.
-                _ if kind == Kind::Adopted && self.last >= bound => {}
-                _ => self.damaged(raw.bytes, (place, second), bound, path, collector),
+            let (bytes, place, second) = (raw.next - raw.start, raw.start, raw.start == start);
+            match kind {
+                Kind::Adopted => match line::parse_adopted(raw.bytes) {
+                    Some(entry) => self.entry(entry.seq, bound, path, collector),
+                    // Behind the end of an adopted log lies what was torn before the next segment began.
+                    None if self.last >= bound => {}
+                    None => self.damaged(raw.bytes.len(), None, (place, second), bound, path, collector),
+                },
+                Kind::Ours => match judge.line(raw.bytes) {
+                    Some((0, line)) if !line.is_entry() => {}
+                    Some((0, line)) if line.entry().is_some() => self.entry(line.seq, bound, path, collector),
+                    Some((at, line)) if at > 0 => self.damaged(at, Some(&line), (place, second), bound, path, collector),
+                    _ => self.damaged(raw.bytes.len(), None, (place, second), bound, path, collector),
+                },
             }
             collector.read(path, bytes);
         }
@@ -125,20 +128,24 @@ impl Seen {
         }
     }
 
-    fn damaged(&mut self, bytes: &[u8], (place, second): (u64, bool), bound: Seq, path: &str, collector: &mut Collector) {
-        let recovered = line::recover(bytes);
-        let rest = recovered.map_or(bytes.len(), |(at, _)| at);
-        let what = format!("{rest} bytes at byte {place} are no good line");
-        let what = match recovered {
-            Some((_, line)) => format!("{what}; entry {} behind them is recovered", line.seq),
+    /// So many bytes at a place are no good line; behind them may stand one.
+    fn damaged(
+        &mut self,
+        bytes: usize,
+        behind: Option<&line::Line<'_>>,
+        (place, second): (u64, bool),
+        bound: Seq,
+        path: &str,
+        collector: &mut Collector,
+    ) {
+        let what = format!("{bytes} bytes at byte {place} are no good line");
+        let what = match behind {
+            Some(line) => format!("{what}; entry {} behind them is recovered", line.seq),
             None if second => format!("{what}; if they were the table of keys, keyed appends are refused"),
             None => what,
         };
-        let finding = Finding::damage(path, what);
-        collector.note(finding);
-        if let Some((_, line)) = recovered
-            && line.is_entry()
-        {
+        collector.note(Finding::damage(path, what));
+        if let Some(line) = behind.filter(|line| line.is_entry()) {
             self.entry(line.seq, bound, path, collector);
         }
     }

@@ -198,42 +198,54 @@ impl<'d> Batch<'d> {
 impl Disk {
     /// Appends whole units to the newest segment, after a new header where one is due.
     fn write(&mut self, store: &Store, lines: &[u8]) -> Result<()> {
-        if self.needs_header() {
-            self.new_header(store, Change::default())?;
-        }
+        let is_new = self.newest.is_none() && self.sealed.is_empty();
         let full = |disk: &Self| {
             let newest = disk.newest.as_ref();
             newest.is_some_and(|newest| newest.base < disk.head && newest.end + lines.len() as u64 > store.options.segment_bytes)
         };
+        if self.needs_header() {
+            self.new_header(store, Change::default())?;
+        }
         if full(self) {
             self.new_header(store, Change { seal: true, ..Change::default() })?;
         }
-        self.open_writer()?;
-        let Some(newest) = &mut self.newest else { return Err(Error::Retry { what: "the log went away".into() }) };
-        let Some(writer) = newest.writer.clone() else { return Err(Error::Retry { what: "the log went away".into() }) };
-        let missing_newline: &[u8] = if newest.ended { b"" } else { b"\n" };
-        let written = if missing_newline.is_empty() {
-            writer.append_all(lines)
-        } else {
-            writer.append_all(&[missing_newline, lines].concat())
-        };
-        if let Err(error) = written {
-            // A full disk shows before anything was synced: what was written of it is taken back.
-            if error.disk_full() && writer.truncate(newest.end).is_ok() {
-                return Err(error.into());
-            }
-            return Err(self.unknown(store, &error));
+        let written = self.write_lines(store, lines);
+        if is_new && matches!(written, Err(Error::DiskFull { .. })) {
+            // An append that is refused makes no log.
+            let _ = self.project.unlink(self.paths.newest());
+            *self = Self::empty(&self.project, &self.paths);
         }
-        if let Err(error) = store.sync_file(&writer) {
-            return Err(self.unknown(store, &error));
-        }
-        newest.end += (missing_newline.len() + lines.len()) as u64;
-        newest.len = newest.end;
-        newest.ended = true;
-        Ok(())
+        written
     }
 
-    fn open_writer(&mut self) -> Result<()> {
+    fn write_lines(&mut self, store: &Store, lines: &[u8]) -> Result<()> {
+        self.open_writer()?;
+        let Some((newest, writer)) = self.newest.as_mut().and_then(|newest| newest.writer.clone().map(|writer| (newest, writer)))
+        else {
+            return Err(Error::Retry { what: "the log went away".into() });
+        };
+        let written = if newest.ended { writer.append_all(lines) } else { writer.append_all(&[b"\n", lines].concat()) };
+        let added = lines.len() as u64 + u64::from(!newest.ended);
+        let end = newest.end;
+        let failed = match written.and_then(|()| store.sync_file(&writer)) {
+            Ok(()) => {
+                newest.end += added;
+                newest.len = newest.end;
+                newest.ended = true;
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        // What nobody was told of is taken back, so that no reader finds it, and takes it for durable.
+        let taken_back = writer.truncate(end).is_ok();
+        if taken_back && failed.doing == "write" && failed.disk_full() {
+            // A full disk showed before anything was synced.
+            return Err(failed.into());
+        }
+        Err(self.unknown(store, &failed))
+    }
+
+    pub(crate) fn open_writer(&mut self) -> Result<()> {
         let path = self.paths.newest();
         let Some(newest) = &mut self.newest else { return Ok(()) };
         if newest.writer.is_none() {

@@ -36,6 +36,7 @@ type Reply<T> = oneshot::Sender<Result<T>>;
 pub(crate) enum Op {
     /// Look at the files and publish what they say, if that is not known, or if they may have been changed by others.
     Load {
+        gate: gates::Shared,
         reply: Reply<()>,
     },
     Append {
@@ -79,6 +80,8 @@ pub(crate) struct LogCore {
     pub(crate) project: ProjectId,
     pub(crate) name: LogName,
     pub(crate) paths: Arc<LogPaths>,
+    /// The newest segment, below the root.
+    pub(crate) place: String,
     queue: Mutex<Queue>,
     /// The log's files while nobody works on them.
     idle: Mutex<Option<Box<Disk>>>,
@@ -93,8 +96,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl LogCore {
     pub(crate) fn new(store: Arc<Store>, project: ProjectId, name: LogName) -> Self {
         let paths = Arc::new(LogPaths::of(&name));
+        let place = format!("{project}/{}", paths.newest());
         let (queue, idle, published) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { store, project, name, paths, queue, idle, published, watch: watch::Sender::new(0) }
+        Self { store, project, name, paths, place, queue, idle, published, watch: watch::Sender::new(0) }
     }
 
     /// Hands an operation to the worker and waits for its answer. It is carried out also if the caller stops waiting.
@@ -142,7 +146,11 @@ impl LogCore {
                     }
                     self.append(group);
                 }
-                Op::Load { reply } => drop(reply.send(self.load())),
+                Op::Load { gate, reply } => {
+                    let answer = self.load();
+                    drop(gate);
+                    drop(reply.send(answer));
+                }
                 Op::Truncate { up_to, hold, reply } => {
                     let answer = self.truncate(up_to);
                     drop(hold);
@@ -166,7 +174,7 @@ impl LogCore {
     pub(crate) fn obtain(&self) -> Result<Found> {
         let known = locked(&self.idle).take();
         if let Some(disk) = &known
-            && disk.is_current()?
+            && disk.is_current(&self.store.root, &self.place)?
         {
             return Ok(known.map_or(Found::Absent, Found::There));
         }
@@ -179,7 +187,7 @@ impl LogCore {
         }
         if let Found::There(disk) = &mut found {
             if self.store.options.durability == Durability::Sync {
-                disk.settle()?;
+                disk.settle(&self.store)?;
             }
             // Another program changed the file, so what readers saw may be gone.
             let broken = known.is_some_and(|known| known.newest.is_some() && !known.grew_into(disk));
@@ -187,6 +195,8 @@ impl LogCore {
                 disk.new_piece = Some(NewPiece::Broken);
             }
         }
+        // Entries in memory may be others than those of the same seqs in the file.
+        locked(&self.published).ring = Ring::default();
         Ok(found)
     }
 
@@ -200,7 +210,7 @@ impl LogCore {
     }
 
     /// Runs `work` on the log's files, and keeps them for the next one.
-    fn with<T>(&self, mut disk: Box<Disk>, work: impl FnOnce(&mut Disk) -> Result<T>) -> Result<T> {
+    pub(crate) fn with<T>(&self, mut disk: Box<Disk>, work: impl FnOnce(&mut Disk) -> Result<T>) -> Result<T> {
         let outcome = work(&mut disk);
         // After an unknown outcome only the files can tell.
         if !matches!(outcome, Err(Error::OutcomeUnknown { .. } | Error::Retry { .. })) {
@@ -285,6 +295,8 @@ impl LogCore {
         self.with(disk, |disk| {
             let (before, to) = (disk.horizon, up_to.min(disk.head));
             if to <= before {
+                // A crash may have left what an earlier call hid.
+                let _ = disk.unlink_hidden();
                 return Ok(Truncated { removed: 0, horizon: before });
             }
             disk.compact(&self.store, to)?;
@@ -317,7 +329,10 @@ impl LogCore {
     fn delete(&self) -> Result<()> {
         self.store.writable()?;
         match self.obtain()? {
-            Found::Absent | Found::Gone => Ok(()),
+            Found::Absent | Found::Gone => {
+                let project = self.store.project_dir(&self.project)?;
+                clear_remains(&self.store, &project, &self.paths)
+            }
             Found::There(disk) => {
                 disk.delete(&self.store)?;
                 self.unpublish();
@@ -374,8 +389,14 @@ impl LogCore {
             if let Some(seen) = self.seen() {
                 return Ok(seen);
             }
-            self.ask(|reply| Op::Load { reply }).await?;
+            self.reload().await?;
         }
+    }
+
+    /// Looks at the files again. Not while the project is deleted or made: what was seen of it would be void.
+    pub(crate) async fn reload(self: &Arc<Self>) -> Result<()> {
+        let gate = self.store.gates.shared(&self.project).await;
+        self.ask(|reply| Op::Load { gate, reply }).await
     }
 
     /// Newest entries from memory, if the one after `after` is among them.

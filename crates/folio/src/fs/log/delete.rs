@@ -1,8 +1,9 @@
 //! Deleting a log so that a crash leaves it whole or gone.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fs::line::Header;
 use crate::fs::log::disk::Disk;
+use crate::fs::log::marker::unmark;
 use crate::fs::log::paths::{LogPaths, sealed_name};
 use crate::fs::segment::{First, Opening};
 use crate::fs::store::Store;
@@ -15,20 +16,23 @@ impl Disk {
     /// # Errors
     /// The log is still there, unless the outcome is unknown.
     pub(crate) fn delete(self: Box<Self>, store: &Store) -> Result<()> {
-        if !self.sealed.is_empty() || self.fork_of.is_some() {
-            // One rename makes several files absent at once; what follows only tidies up.
-            put_absent(store, &self.project, &self.paths, self.fork_of.clone())?;
+        let remove = || remove_remains(store, &self.project, &self.paths, self.fork_of.as_ref());
+        if self.sealed.is_empty() && self.fork_of.is_none() {
+            return remove();
         }
-        remove_remains(store, &self.project, &self.paths, self.fork_of.as_ref())
+        // One rename makes several files absent at once.
+        put_absent(store, &self.project, &self.paths, self.fork_of.clone())?;
+        match remove() {
+            Err(unknown @ Error::OutcomeUnknown { .. }) => Err(unknown),
+            // What can't be tidied up now is by the next one who deletes the log or makes it anew.
+            _ => Ok(()),
+        }
     }
 }
 
 /// Puts a header that says "absent" in the place of the newest segment.
 pub(crate) fn put_absent(store: &Store, project: &Dir, paths: &LogPaths, fork_of: Option<LogName>) -> Result<()> {
-    let (folder, grown) = project.make_dirs(paths.folder())?;
-    for parent in grown {
-        parent.sync()?;
-    }
+    let folder = store.folder(project, paths.folder())?;
     let temporary = store.temp()?;
     let header = Header {
         lineage: crate::lineage::Lineage::adopted(),
@@ -44,7 +48,7 @@ pub(crate) fn put_absent(store: &Store, project: &Dir, paths: &LogPaths, fork_of
     header.push(&mut line);
     temporary.file().append_all(&line)?;
     temporary.file().sync_all()?;
-    temporary.keep_as(&folder, &paths.newest_name())?;
+    drop(temporary.keep_as(&folder, &paths.newest_name())?);
     folder.sync().map_err(|error| store.unknown(&store.shown(project, &paths.newest()), &error))
 }
 
@@ -74,40 +78,14 @@ pub(crate) fn remove_remains(store: &Store, project: &Dir, paths: &LogPaths, for
         sealed.sync()?;
     }
     if let Some(source) = fork_of {
-        unmark(project, &LogPaths::of(source), paths.name())?;
+        unmark(store, project, &LogPaths::of(source), paths.name())?;
     }
     if let Some(folder) = project.dir(paths.folder())? {
         folder.unlink(paths.newest_name())?;
-        let forks_left = remove_empty(project, paths)?;
+        // Markers of forks that live keep their folders.
+        project.rmdir(paths.forks())?;
+        project.rmdir(paths.sealed())?;
         folder.sync().map_err(|error| store.unknown(&store.shown(project, &paths.newest()), &error))?;
-        debug_assert!(!forks_left || project.dir(paths.sealed()).is_ok());
-    }
-    Ok(())
-}
-
-/// Removes the folder of sealed segments unless forks hold it. True where they do.
-fn remove_empty(project: &Dir, paths: &LogPaths) -> Result<bool> {
-    project.rmdir(paths.forks())?;
-    Ok(project.dir(paths.sealed())?.is_some() && !project.rmdir(paths.sealed())?)
-}
-
-/// Removes the marker of a fork that is gone, and the folders that this leaves empty.
-fn unmark(project: &Dir, source: &LogPaths, fork: &LogName) -> Result<()> {
-    let marker = source.marker(fork);
-    if project.unlink(&marker)? {
-        let mut folder = marker.as_str();
-        while let Some((parent, _)) = folder.rsplit_once('/') {
-            if parent == source.sealed() && project.stat(source.newest())?.is_some() {
-                break;
-            }
-            if !project.rmdir(parent)? || parent == source.sealed() {
-                if let Some(kept) = project.dir(parent)? {
-                    kept.sync()?;
-                }
-                break;
-            }
-            folder = parent;
-        }
     }
     Ok(())
 }

@@ -6,10 +6,12 @@ use crate::cursor::{Epoch, Seq};
 use crate::error::{Error, Result};
 use crate::fs::line::Header;
 use crate::fs::log::keys::{self, Keys};
+use crate::fs::log::marker;
 use crate::fs::log::paths::{LogPaths, parse_sealed, sealed_name};
 use crate::fs::log::view::{NewestView, View};
-use crate::fs::segment::{self, First, Kind, Opening};
-use crate::fs::vfs::{Access, Dir, File, Meta, VfsError};
+use crate::fs::segment::{self, Before, First, Kind, Opening};
+use crate::fs::store::Store;
+use crate::fs::vfs::{Access, Dir, File, Meta, VfsResult};
 use crate::lineage::{Bounds, Lineage};
 use crate::name::LogName;
 use crate::request::KeyTable;
@@ -36,11 +38,20 @@ pub(crate) struct Newest {
     pub(crate) end: u64,
     /// Length of the file; what lies between `end` and `len` is no part of the log.
     pub(crate) len: u64,
+    /// True when that lies in quarantine.
+    pub(crate) set_aside: bool,
     /// False when the last line lacks its newline.
     pub(crate) ended: bool,
     /// The seq before its first entry.
     pub(crate) base: Seq,
     pub(crate) inode: u64,
+}
+
+impl Newest {
+    /// What is known of its first line.
+    pub(crate) fn before(&self) -> Before {
+        Before::of_newest(self.start, self.base)
+    }
 }
 
 /// A log that is there, as whoever runs its writes holds it.
@@ -96,6 +107,11 @@ impl Disk {
             None if disk.sealed.is_empty() => return disk.absent(),
             None => disk.without_newest()?,
         }
+        if disk.lineage.ended().last().is_some_and(|piece| piece.last > disk.head) {
+            // What is lost reaches into an earlier piece.
+            disk.lineage = Arc::new(disk.lineage.cut(disk.head));
+            disk.new_piece = Some(NewPiece::Broken);
+        }
         if disk.lineage.epoch() > 0 && disk.lineage.epoch() < life {
             disk.new_piece = Some(NewPiece::Broken);
         }
@@ -122,12 +138,7 @@ impl Disk {
     }
 
     fn absent(&self) -> Result<Found> {
-        let forks = self.project.dir(self.paths.forks())?;
-        let marked = match forks {
-            Some(folder) => any_marker(&folder)?,
-            None => false,
-        };
-        Ok(if marked { Found::Gone } else { Found::Absent })
+        Ok(if marker::any_fork_lives(&self.project, &self.paths)? { Found::Gone } else { Found::Absent })
     }
 
     /// False: the log counts as absent.
@@ -140,15 +151,19 @@ impl Disk {
             First::Adopted => self.take_adopted(&file, &opening)?,
             First::Bad => self.take_bad(&file, &opening)?,
         }
-        let base = self.base_of_newest(&file, &opening)?;
-        let tail = segment::tail(&file, opening.kind(), opening.start, opening.len)?;
-        match tail.last {
-            Some(last) => {
-                self.head = last.seq.max(base);
-                self.ts = self.ts.max(last.ts);
-                self.closed |= last.closed;
-            }
-            None => self.head = base,
+        let (base, first) = self.base_of_newest(&file, &opening)?;
+        // Sealed segments beyond it are no part of the log: an older file was put in the place of the newest.
+        if self.sealed.last().is_some_and(|&first| first > base) {
+            Arc::make_mut(&mut self.sealed).retain(|&first| first <= base);
+        }
+        let before = Before::of_newest(opening.start, base);
+        let tail = segment::tail(&file, opening.kind(), opening.start, opening.len, before)?;
+        // Where another tool's seqs do not rise, the last is not the highest.
+        self.head = base.max(first.unwrap_or(0));
+        if let Some(last) = tail.last {
+            self.head = self.head.max(last.seq);
+            self.ts = self.ts.max(last.ts);
+            self.closed |= last.closed;
         }
         self.newest = Some(Newest {
             file: Arc::new(file),
@@ -157,6 +172,7 @@ impl Disk {
             start: opening.start,
             end: tail.end,
             len: opening.len,
+            set_aside: false,
             ended: tail.ended,
             base,
             inode: meta.inode,
@@ -188,7 +204,7 @@ impl Disk {
         }
         // Another tool's file where ours was: what the sealed segments say goes on.
         self.new_piece = Some(NewPiece::Broken);
-        self.take_last_sealed().map(|_| ())
+        self.take_last_sealed()
     }
 
     fn take_bad(&mut self, file: &File, opening: &Opening) -> Result<()> {
@@ -199,47 +215,55 @@ impl Disk {
             self.horizon = first.map_or(0, |first| first - 1);
             return Ok(());
         }
-        self.take_last_sealed().map(|_| ())
+        self.take_last_sealed()
     }
 
-    fn base_of_newest(&self, file: &File, opening: &Opening) -> Result<Seq> {
-        match &opening.first {
-            First::Header(header) => Ok(header.base),
-            _ => {
-                let first = segment::first_entry(file, opening.kind(), opening.start, opening.len)?;
-                let before = self.sealed.last().map_or(self.horizon, |first| first - 1);
-                Ok(first.map_or(before, |first| first - 1).max(before))
-            }
+    /// The seq before the newest segment's first entry, and that entry's where it had to be looked for.
+    fn base_of_newest(&self, file: &File, opening: &Opening) -> Result<(Seq, Option<Seq>)> {
+        if let First::Header(header) = &opening.first {
+            return Ok((header.base.max(header.horizon), None));
         }
+        let first = segment::first_entry(file, opening.kind(), opening.start, opening.len)?;
+        // What the sealed segments end with, if there are any.
+        let before = self.head.max(self.horizon);
+        Ok((first.map_or(before, |first| first - 1).max(before), first))
     }
 
     /// The newest segment is gone: the last sealed one tells how far the log reached.
     fn without_newest(&mut self) -> Result<()> {
-        self.head = self.take_last_sealed()?;
         self.new_piece = Some(NewPiece::Broken);
-        Ok(())
+        self.take_last_sealed()
     }
 
-    /// Takes lineage and horizon from the last sealed segment; returns the seq of its last entry.
-    fn take_last_sealed(&mut self) -> Result<Seq> {
-        let (Some(&oldest), Some(&first)) = (self.sealed.first(), self.sealed.last()) else { return Ok(0) };
-        self.horizon = oldest - 1;
-        let path = format!("{}/{}", self.paths.sealed(), sealed_name(first));
-        let Some(file) = self.project.open(path, Access::Read)? else { return Ok(first - 1) };
+    /// Takes what the last sealed segment tells of the log. A kill just after it was sealed may have left no newer one.
+    fn take_last_sealed(&mut self) -> Result<()> {
+        let (Some(&oldest), Some(&first)) = (self.sealed.first(), self.sealed.last()) else { return Ok(()) };
+        (self.horizon, self.head) = (oldest - 1, first - 1);
+        let Some(file) = self.open_sealed(first)? else { return Ok(()) };
         let opening = Opening::read(&file).map_err(|e| self.named(e))?;
         if let First::Header(header) = &opening.first {
             self.lineage = Arc::new(header.lineage.clone());
             self.fork_of.clone_from(&header.fork_of);
             self.horizon = self.horizon.max(header.horizon);
+            self.closed = header.closed;
             self.ts = header.ts;
         }
-        let tail = segment::tail(&file, opening.kind(), opening.start, opening.len)?;
+        let tail = segment::tail(&file, opening.kind(), opening.start, opening.len, Before::Seq(first - 1))?;
         if let Some(last) = tail.last {
+            self.head = self.head.max(last.seq);
             self.ts = self.ts.max(last.ts);
+            self.closed |= last.closed;
         }
-        let last = tail.last.map_or(first - 1, |last| last.seq);
-        self.horizon = self.horizon.min(last);
-        Ok(last)
+        self.horizon = self.horizon.min(self.head);
+        Ok(())
+    }
+
+    fn open_sealed(&self, first: Seq) -> Result<Option<File>> {
+        let path = format!("{}/{}", self.paths.sealed(), sealed_name(first));
+        match self.project.open(path, Access::Read) {
+            Err(error) if error.missing() => Ok(None),
+            file => Ok(file?),
+        }
     }
 
     fn named(&self, error: Error) -> Error {
@@ -264,12 +288,27 @@ impl Disk {
     /// Makes sure that the table was looked for.
     pub(crate) fn read_keys(&mut self) -> Result<()> {
         if matches!(self.keys, Keys::Unread) {
-            self.keys = match &self.newest {
-                Some(newest) if newest.kind == Kind::Ours => keys::load(newest, &self.lineage)?,
+            self.keys = match (&self.newest, self.sealed.last()) {
+                (Some(newest), _) if newest.kind == Kind::Ours => {
+                    let range = (newest.start, newest.end);
+                    keys::load(&keys::Place { file: &newest.file, range, before: newest.before() }, &self.lineage, self.head)?
+                }
+                (None, Some(&first)) => self.keys_of_sealed(first)?,
                 _ => Keys::Table(KeyTable::default()),
             };
         }
         Ok(())
+    }
+
+    /// The newest segment is gone; the table of the one before is the best there is.
+    fn keys_of_sealed(&self, first: Seq) -> Result<Keys> {
+        let Some(file) = self.open_sealed(first)? else { return Ok(Keys::Table(KeyTable::default())) };
+        let opening = Opening::read(&file)?;
+        if opening.kind() == Kind::Adopted {
+            return Ok(Keys::Table(KeyTable::default()));
+        }
+        let range = (opening.start, opening.len);
+        keys::load(&keys::Place { file: &file, range, before: Before::Seq(first - 1) }, &self.lineage, self.head)
     }
 
     /// The whole path of the newest segment, for people.
@@ -277,9 +316,10 @@ impl Disk {
         self.project.path().join(self.paths.newest()).display().to_string()
     }
 
-    /// True when the name still leads to the file that is held, at the length that is known.
-    pub(crate) fn is_current(&self) -> Result<bool> {
-        let meta = match self.project.stat(self.paths.newest()) {
+    /// True when the name still leads to the file that is held, at the length that is known. `place` is where it lies
+    /// below the root, so that it shows too when the folder of the project was replaced.
+    pub(crate) fn is_current(&self, root: &Dir, place: &str) -> Result<bool> {
+        let meta = match root.stat(place) {
             Err(error) if error.missing() => None,
             other => other?,
         };
@@ -297,17 +337,19 @@ impl Disk {
     }
 
     /// Makes what lies there durable before readers see it: a crash may have left it in the system's memory alone.
-    pub(crate) fn settle(&self) -> Result<()> {
-        let read_only = |error: VfsError| if error.read_only() { Ok(()) } else { Err(error) };
-        if let Some(newest) = &self.newest
-            && newest.kind == Kind::Ours
-        {
-            newest.file.sync_data().or_else(read_only)?;
-            if let Some(folder) = self.project.dir(self.paths.folder())? {
-                folder.sync().or_else(read_only)?;
-            }
+    pub(crate) fn settle(&self, store: &Store) -> Result<()> {
+        let settled = self.sync_newest();
+        settled.or_else(|error| if error.read_only() { Ok(()) } else { Err(self.unknown(store, &error)) })
+    }
+
+    fn sync_newest(&self) -> VfsResult<()> {
+        match &self.newest {
+            Some(newest) if newest.kind == Kind::Ours => newest.file.sync_data()?,
+            // What another tool writes is its own business.
+            Some(_) => return Ok(()),
+            None => self.project.dir(self.paths.sealed())?.map_or(Ok(()), |folder| folder.sync())?,
         }
-        Ok(())
+        self.project.dir(self.paths.folder())?.map_or(Ok(()), |folder| folder.sync())
     }
 
     /// The log as readers may see it now.
@@ -338,7 +380,8 @@ impl Disk {
     }
 }
 
-fn sealed_firsts(project: &Dir, paths: &LogPaths) -> Result<Vec<Seq>> {
+/// First seqs of the sealed segments, rising.
+pub(crate) fn sealed_firsts(project: &Dir, paths: &LogPaths) -> Result<Vec<Seq>> {
     let Some(folder) = project.dir(paths.sealed())? else { return Ok(Vec::new()) };
     let mut firsts = Vec::new();
     for listed in folder.list()? {
@@ -346,25 +389,6 @@ fn sealed_firsts(project: &Dir, paths: &LogPaths) -> Result<Vec<Seq>> {
     }
     firsts.sort_unstable();
     Ok(firsts)
-}
-
-/// True where a marker of a fork lies in the folder or below it.
-fn any_marker(folder: &Dir) -> Result<bool> {
-    for listed in folder.list()? {
-        let listed = listed?;
-        match listed.kind {
-            crate::fs::vfs::Kind::File => return Ok(true),
-            crate::fs::vfs::Kind::Dir => {
-                if let Some(below) = folder.dir(&listed.name)?
-                    && any_marker(&below)?
-                {
-                    return Ok(true);
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(false)
 }
 
 fn damaged_keys(project: &Dir, paths: &LogPaths) -> Error {

@@ -8,6 +8,7 @@ use crate::follow::Item;
 use crate::fs::line::{self, Header, UnitEnd};
 use crate::fs::log::delete::{clear_remains, put_absent, remove_remains};
 use crate::fs::log::disk::{Disk, Found};
+use crate::fs::log::marker::mark;
 use crate::fs::log::paths::{LogPaths, sealed_name};
 use crate::fs::store::Store;
 use crate::fs::vfs::{Access, Dir, File};
@@ -58,9 +59,9 @@ fn copy(store: &Store, source: &Disk, at: Seq, project: &Dir, target: &LogPaths,
     put_absent(store, project, target, fork_of.clone())?;
     let copied = (|| {
         if let Some(name) = &fork_of {
-            mark(project, &LogPaths::of(name), target.name())?;
+            mark(store, project, &LogPaths::of(name), target.name())?;
         }
-        let base = link_sealed(source, at, project, target)?;
+        let base = link_sealed(store, source, at, project, target)?;
         let header = Header {
             lineage: Lineage::clone(&source.lineage).fork(at, epoch).pruned(source.horizon),
             id: (0, 0),
@@ -82,24 +83,8 @@ fn copy(store: &Store, source: &Disk, at: Seq, project: &Dir, target: &LogPaths,
     copied
 }
 
-fn mark(project: &Dir, source: &LogPaths, fork: &LogName) -> Result<()> {
-    let marker = source.marker(fork);
-    let (folder, name) = marker.rsplit_once('/').unwrap_or_default();
-    let (folder, grown) = project.make_dirs(folder)?;
-    for parent in grown {
-        parent.sync()?;
-    }
-    match folder.create_new(name, Access::Append) {
-        Ok(_) => {}
-        // Left by an attempt that a crash ended.
-        Err(error) if error.exists() => {}
-        Err(error) => return Err(error.into()),
-    }
-    Ok(folder.sync()?)
-}
-
 /// Gives the sealed segments that hold entries up to `at` a second name. Returns the base of the newest one.
-fn link_sealed(source: &Disk, at: Seq, project: &Dir, target: &LogPaths) -> Result<Seq> {
+fn link_sealed(store: &Store, source: &Disk, at: Seq, project: &Dir, target: &LogPaths) -> Result<Seq> {
     let base = source.newest.as_ref().map_or(source.head, |newest| newest.base).min(at);
     let wanted: Vec<Seq> = (0..)
         .zip(source.sealed.iter())
@@ -110,10 +95,7 @@ fn link_sealed(source: &Disk, at: Seq, project: &Dir, target: &LogPaths) -> Resu
         return Ok(base);
     }
     let Some(from) = source.project.dir(source.paths.sealed())? else { return Ok(base) };
-    let (to, grown) = project.make_dirs(target.sealed())?;
-    for parent in grown {
-        parent.sync()?;
-    }
+    let to = store.folder(project, &target.sealed())?;
     for first in wanted {
         let name = sealed_name(first);
         match from.link(&name, &to, &name) {
@@ -123,7 +105,7 @@ fn link_sealed(source: &Disk, at: Seq, project: &Dir, target: &LogPaths) -> Resu
             linked => linked?,
         }
     }
-    to.sync()?;
+    to.sync().map_err(|error| store.unknown(&store.shown(project, &target.sealed()), &error))?;
     Ok(base)
 }
 
@@ -150,9 +132,10 @@ fn put_newest(store: &Store, source: &Disk, at: Seq, project: &Dir, target: &Log
     header.id = file.identity()?;
     let mut lines = Vec::new();
     header.push(&mut lines);
-    let mut written = Ok(());
+    let (mut written, mut last) = (Ok(()), header.base);
     source.view().walk(header.base, at, &mut |item| {
         if let Item::Entry(entry) = item {
+            last = entry.seq;
             line::push_entry(&mut lines, entry.seq, entry.ts, 0, UnitEnd::default(), &entry.data);
             if lines.len() >= PIECE {
                 written = file.append_all(&lines);
@@ -162,12 +145,13 @@ fn put_newest(store: &Store, source: &Disk, at: Seq, project: &Dir, target: &Log
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     written?;
+    if last < at {
+        // Where the last entries are damaged, a line of no entry says that the log reaches so far.
+        line::push_state(&mut lines, at, source.ts, "{}");
+    }
     file.append_all(&lines)?;
     file.sync_all()?;
-    let (folder, grown) = project.make_dirs(target.folder())?;
-    for parent in grown {
-        parent.sync()?;
-    }
-    temporary.keep_as(&folder, &target.newest_name())?;
+    let folder = store.folder(project, target.folder())?;
+    drop(temporary.keep_as(&folder, &target.newest_name())?);
     folder.sync().map_err(|error| store.unknown(&store.shown(project, &target.newest()), &error))
 }

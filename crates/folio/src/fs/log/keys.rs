@@ -2,11 +2,11 @@
 
 use serde::Deserialize;
 
-use crate::cursor::Position;
+use crate::cursor::{Position, Seq};
 use crate::error::Result;
-use crate::fs::line::{self, Body};
-use crate::fs::log::disk::Newest;
-use crate::fs::segment::Lines;
+use crate::fs::line::Body;
+use crate::fs::segment::{Before, Judge, Lines};
+use crate::fs::vfs::File;
 use crate::lineage::Lineage;
 use crate::request::{Answer, Digest, KeyTable, Keyed};
 
@@ -26,11 +26,14 @@ pub(crate) fn encode(table: &KeyTable) -> Option<String> {
     (!keys.is_empty()).then(|| format!("{{\"keys\":[{}]}}", keys.join(",")))
 }
 
-fn decode(text: &str, table: &mut KeyTable) -> Option<()> {
+fn decode(text: &str, table: &mut KeyTable, head: Seq) -> Option<()> {
     let state: State<'_> = serde_json::from_str(text).ok()?;
     for (key, request, first, cursor) in state.keys {
         let keyed = Keyed { key: Digest::parse(key)?, request: Digest::parse(request)? };
-        table.remember(keyed, Answer { first, cursor: cursor.parse::<Position>().ok()? });
+        let cursor = cursor.parse::<Position>().ok()?;
+        if cursor.seq <= head {
+            table.remember(keyed, Answer { first, cursor });
+        }
     }
     Some(())
 }
@@ -46,34 +49,46 @@ pub(crate) enum Keys {
     Damaged { line: Vec<u8> },
 }
 
-/// Reads the table from the newest segment.
-pub(crate) fn load(newest: &Newest, lineage: &Lineage) -> Result<Keys> {
+/// A segment that the table is read from.
+pub(crate) struct Place<'a> {
+    pub(crate) file: &'a File,
+    /// Offsets of the first line after the header, and where the log ends.
+    pub(crate) range: (u64, u64),
+    pub(crate) before: Before,
+}
+
+/// Reads the table from the newest segment. What it tells of entries after `head` is void: they were lost.
+pub(crate) fn load(place: &Place<'_>, lineage: &Lineage, head: Seq) -> Result<Keys> {
     let mut table = KeyTable::default();
-    let mut lines = Lines::new(&newest.file, newest.start, newest.end);
+    let mut lines = Lines::new(place.file, place.range.0, place.range.1);
+    let mut judge = Judge::new(place.before);
     while let Some(raw) = lines.next()? {
-        let second = raw.start == newest.start;
-        let Some(line) = line::parse(raw.bytes) else {
-            if second && mentions_table(raw.bytes) {
-                return Ok(Keys::Damaged { line: raw.bytes.to_vec() });
-            }
-            continue;
-        };
+        let second = raw.start == place.range.0;
+        let found = judge.line(raw.bytes);
+        let damage = raw.bytes.get(..found.map_or(raw.bytes.len(), |(at, _)| at)).unwrap_or_default();
+        if second && mentions_table(damage) {
+            return Ok(Keys::Damaged { line: damage.to_vec() });
+        }
+        let Some((_, line)) = found else { continue };
         if let Body::State(text) = line.body {
-            if decode(text, &mut table).is_none() {
+            if decode(text, &mut table, head).is_none() {
                 return Ok(Keys::Damaged { line: raw.bytes.to_vec() });
             }
         } else if let Some(keyed) = line.end.key
             && !table.knows(keyed)
+            && line.seq <= head
         {
-            let first = line.seq + 1 - line.unit_entries();
+            let first = (line.seq + 1).saturating_sub(line.unit_entries());
             table.remember(keyed, Answer { first, cursor: lineage.position(line.seq) });
         }
     }
     Ok(Keys::Table(table))
 }
 
-/// True for a damaged line that was the table: it may have lost one of these words, hardly both.
+/// True for a damaged line that was the table: it may have lost one of these words, hardly both. Those of an entry may be
+/// in its data.
 fn mentions_table(line: &[u8]) -> bool {
-    let has = |word: &[u8]| line.windows(word.len()).any(|part| part == word);
-    has(b"\"state\":{") || has(b"{\"keys\":[")
+    let at = |word: &[u8]| memchr::memmem::find(line, word);
+    let word = [at(b"\"state\":{"), at(b"{\"keys\":[")].into_iter().flatten().min();
+    word.is_some_and(|word| at(b"\"data\":").is_none_or(|data| word < data))
 }

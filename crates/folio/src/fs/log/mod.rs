@@ -6,7 +6,7 @@
 //! | `disk` | what its first and last lines say |
 //! | `keys` | its table of idempotency keys |
 //! | `view`, `ring` | what readers see |
-//! | `append`, `rewrite`, `delete`, `fork` | what writers do |
+//! | `append`, `rewrite`, `delete`, `fork`, `marker` | what writers do |
 //! | `core` | one log in use: one writer at a time, readers that never wait for it |
 //! | `set`, `list` | all logs of a root in use; all logs of a project |
 
@@ -17,6 +17,7 @@ mod disk;
 mod fork;
 mod keys;
 mod list;
+mod marker;
 mod paths;
 mod rewrite;
 mod ring;
@@ -40,7 +41,7 @@ pub(crate) use self::set::Logs;
 use self::view::View;
 use crate::cursor::{Position, Seq};
 use crate::driver::LogList;
-use crate::error::{Error, Result};
+use crate::error::{Error, NameKind, Result};
 use crate::follow::{Budget, Item, Presence, Source, follow};
 use crate::fs::store::{Store, off_runtime};
 use crate::fs::vfs::Dir;
@@ -183,8 +184,9 @@ impl LogCore {
         loop {
             let (view, _) = self.look().await?;
             let work = Arc::clone(&work);
+            let core = Arc::clone(self);
             let read = off_runtime(move || {
-                if view.is_current()? {
+                if view.is_current(&core.store.root, &core.place)? {
                     let outcome = work(&view)?;
                     Ok(Some((view, outcome)))
                 } else {
@@ -194,7 +196,7 @@ impl LogCore {
             .await?;
             match read {
                 Some(read) => return Ok(read),
-                None => self.ask(|reply| Op::Load { reply }).await?,
+                None => self.reload().await?,
             }
         }
     }
@@ -203,11 +205,12 @@ impl LogCore {
     fn fork(&self, at: Seq, target: &Self) -> Result<()> {
         self.store.writable()?;
         match self.obtain()? {
-            Found::There(disk) => {
-                fork::fork(&self.store, &disk, at, &target.paths)?;
+            Found::There(disk) => self.with(disk, |disk| {
+                self.store.folding.check(&disk.project, &target.paths.newest(), NameKind::Log)?;
+                fork::fork(&self.store, disk, at, &target.paths)?;
                 target.forget();
                 Ok(())
-            }
+            }),
             Found::Absent => Err(Error::no_log(&self.project, &self.name)),
             Found::Gone => Err(Error::gone(&self.project, &self.name)),
         }

@@ -14,7 +14,7 @@ use crate::fs::log::keys::{self, Keys};
 use crate::fs::log::paths::sealed_name;
 use crate::fs::segment::{self, Kind};
 use crate::fs::store::Store;
-use crate::fs::vfs::{Access, Dir, File, VfsError};
+use crate::fs::vfs::{Dir, File, VfsError};
 use crate::lineage::Lineage;
 use crate::request::KeyTable;
 
@@ -109,17 +109,15 @@ impl Disk {
         }
     }
 
-    /// Copies what follows the last whole unit to quarantine. The adopted file itself stays untouched.
+    /// Copies what follows the last whole unit to quarantine, and an adopted file without any, which itself stays
+    /// untouched as long as it has entries.
     fn quarantine_tail(&mut self, store: &Store) -> Result<()> {
-        let Some(newest) = &self.newest else { return Ok(()) };
-        if newest.end < newest.len {
-            let from = store.shown(&self.project, &self.paths.newest());
-            store.quarantine.keep_range(
-                &from,
-                "it follows the last whole append of the log",
-                &newest.file,
-                newest.end..newest.len,
-            )?;
+        let from = store.shown(&self.project, &self.paths.newest());
+        let Some(newest) = &mut self.newest else { return Ok(()) };
+        let start = if newest.kind == Kind::Adopted && newest.base == self.head { 0 } else { newest.end };
+        if start < newest.len && !newest.set_aside {
+            store.quarantine.keep_range(&from, "it follows the last whole append of the log", &newest.file, start..newest.len)?;
+            newest.set_aside = true;
         }
         Ok(())
     }
@@ -137,15 +135,19 @@ impl Disk {
         if base == self.head {
             return Ok(Kept::Nothing);
         }
+        // A damaged table is written anew, as it lies.
+        let table = if let Keys::Damaged { line } = &self.keys { line.len() as u64 + 1 } else { 0 };
+        let range = ((newest.start + table).min(newest.end), newest.end);
         // Damaged lines before the first kept one may hold more of the log than they show: they are kept too.
-        let from = segment::cut_before(&newest.file, newest.kind, newest.start, newest.end, base + 1)?;
+        let from = segment::cut_before(&newest.file, newest.kind, range, base + 1)?;
         if newest.end - from > KEPT_LIMIT {
             return Ok(sealed);
         }
         let wanted = usize::try_from(newest.end - from).unwrap_or_default();
         let mut lines = vec![0; wanted];
-        let got = newest.file.read_at(&mut lines, from)?;
-        lines.truncate(got);
+        if newest.file.read_at(&mut lines, from)? < wanted {
+            return Err(Error::Retry { what: format!("{} was cut while it was read", self.file_name()) });
+        }
         if lines.last().is_some_and(|&last| last != b'\n') {
             lines.push(b'\n');
         }
@@ -154,12 +156,9 @@ impl Disk {
 
     /// Writes the new newest segment under a temporary name, then puts it (and the sealed one) under the real name.
     fn put(&mut self, store: &Store, header: &mut Header, kept: Kept) -> Result<Newest> {
-        let (folder, grown) = self.project.make_dirs(self.paths.folder())?;
-        for parent in grown {
-            parent.sync()?;
-        }
+        let folder = store.folder(&self.project, self.paths.folder())?;
         let sealing = match kept {
-            Kept::Sealed { first } => Some((first, self.prepare_sealed(&folder)?)),
+            Kept::Sealed { first } => Some((first, self.prepare_sealed(store)?)),
             _ => None,
         };
         let lines = if let Kept::Lines { lines } = &kept { lines.as_slice() } else { &[] };
@@ -167,26 +166,22 @@ impl Disk {
         let (start, end) = self.write_new(temporary.file(), header, lines)?;
         let name = self.paths.newest_name();
         if let Some((first, sealed_folder)) = &sealing {
-            folder.rename(&name, sealed_folder, sealed_name(*first))?;
+            self.seal(store, &folder, sealed_folder, &sealed_name(*first))?;
         }
-        if let Err(error) = temporary.keep_as(&folder, &name) {
-            if let Some((first, sealed_folder)) = &sealing {
-                sealed_folder.rename(sealed_name(*first), &folder, &name).map_err(|e| self.unknown(store, &e))?;
+        let file = match temporary.keep_as(&folder, &name) {
+            Ok(file) => Arc::new(file),
+            Err(error) => {
+                if let Some((first, sealed_folder)) = &sealing {
+                    sealed_folder.rename(sealed_name(*first), &folder, &name).map_err(|e| self.unknown(store, &e))?;
+                }
+                return Err(error.into());
             }
-            return Err(error.into());
+        };
+        folder.sync().map_err(|e| self.unknown(store, &e))?;
+        if let Some((first, _)) = &sealing {
+            Arc::make_mut(&mut self.sealed).push(*first);
+            self.cut_sealed(store)?;
         }
-        let synced = match &sealing {
-            Some((first, sealed_folder)) => {
-                Arc::make_mut(&mut self.sealed).push(*first);
-                sealed_folder.sync().and_then(|()| folder.sync())
-            }
-            None => folder.sync(),
-        };
-        synced.map_err(|e| self.unknown(store, &e))?;
-        let Some(file) = folder.open(&name, Access::Append)?.map(Arc::new) else {
-            return Err(Error::Retry { what: format!("{} was removed while it was written", self.file_name()) });
-        };
-        let meta = file.meta()?;
         Ok(Newest {
             writer: Some(file.clone()),
             file,
@@ -194,38 +189,60 @@ impl Disk {
             start,
             end,
             len: end,
+            set_aside: false,
             ended: true,
             base: header.base,
-            inode: meta.inode,
+            inode: header.id.0,
         })
     }
 
-    /// Cuts and syncs the newest segment, so that it can be sealed, and makes the folder for it.
-    fn prepare_sealed(&mut self, folder: &Dir) -> Result<Dir> {
-        let name = self.paths.newest_name();
+    /// Syncs the newest segment, so that it can be sealed, and makes the folder for it.
+    fn prepare_sealed(&mut self, store: &Store) -> Result<Dir> {
+        if self.newest.as_ref().is_some_and(|newest| newest.kind == Kind::Ours) {
+            self.open_writer()?;
+        }
         if let Some(newest) = &mut self.newest
-            && newest.kind == Kind::Ours
+            && let Some(writer) = &newest.writer
+            && !newest.ended
+            && newest.end == newest.len
         {
-            let Some(file) = folder.open(&name, Access::Append)? else {
-                return Err(Error::Retry { what: format!("the file {name} went away while it was sealed") });
-            };
-            if newest.end < newest.len {
-                file.truncate(newest.end)?;
-                newest.len = newest.end;
-            }
-            if !newest.ended {
-                file.append_all(b"\n")?;
-                newest.end += 1;
-                newest.len = newest.end;
-                newest.ended = true;
-            }
-            file.sync_all()?;
+            writer.append_all(b"\n")?;
+            newest.end += 1;
+            newest.len = newest.end;
+            newest.ended = true;
         }
-        let (sealed_folder, grown) = self.project.make_dirs(self.paths.sealed())?;
-        for parent in grown {
-            parent.sync()?;
+        if let Some(newest) = &self.newest {
+            newest.file.sync_all().map_err(|e| self.unknown(store, &e))?;
         }
-        Ok(sealed_folder)
+        store.folder(&self.project, &self.paths.sealed())
+    }
+
+    /// Moves the newest segment to its place among the sealed ones, durably.
+    fn seal(&self, store: &Store, folder: &Dir, sealed_folder: &Dir, name: &str) -> Result<()> {
+        let newest = self.paths.newest_name();
+        if !folder.rename_noreplace(&newest, sealed_folder, name)? {
+            // It is of an end that this log no longer has.
+            let from = store.shown(&self.project, &format!("{}/{name}", self.paths.sealed()));
+            let why = "a segment that is sealed now begins at the same entry";
+            store.quarantine.take(&from, why, sealed_folder, name.as_ref())?;
+            if !folder.rename_noreplace(&newest, sealed_folder, name)? {
+                return Err(Error::Retry { what: format!("{from} came back while it was set aside") });
+            }
+        }
+        sealed_folder.sync().map_err(|e| self.unknown(store, &e))
+    }
+
+    /// Takes from a segment of ours that is sealed now what is no part of the log. Not before: until the new header is
+    /// there, it is what tells that a new piece must begin.
+    fn cut_sealed(&self, store: &Store) -> Result<()> {
+        if let Some(newest) = &self.newest
+            && let Some(writer) = &newest.writer
+            && newest.end < newest.len
+        {
+            let cut = writer.truncate(newest.end).and_then(|()| writer.sync_all());
+            cut.map_err(|e| self.unknown(store, &e))?;
+        }
+        Ok(())
     }
 
     fn write_new(&mut self, file: &File, header: &mut Header, lines: &[u8]) -> Result<(u64, u64)> {
@@ -260,17 +277,14 @@ impl Disk {
     /// a failure only leaves them for the next time.
     pub(crate) fn unlink_hidden(&mut self) -> Result<()> {
         let hidden = (0..self.sealed.len()).take_while(|&at| self.bound_of_sealed(at) <= self.horizon).count();
-        if hidden == 0 {
-            return Ok(());
-        }
-        let gone: Vec<Seq> = Arc::make_mut(&mut self.sealed).drain(..hidden).collect();
-        if let Some(folder) = self.project.dir(self.paths.sealed())? {
-            for first in gone {
+        let Some(folder) = (if hidden == 0 { None } else { self.project.dir(self.paths.sealed())? }) else { return Ok(()) };
+        for _ in 0..hidden {
+            if let Some(&first) = self.sealed.first() {
                 folder.unlink(sealed_name(first))?;
+                Arc::make_mut(&mut self.sealed).remove(0);
             }
-            folder.sync()?;
         }
-        Ok(())
+        Ok(folder.sync()?)
     }
 }
 

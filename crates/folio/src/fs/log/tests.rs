@@ -1,5 +1,8 @@
 //! What only the files can show: their bytes, damage, other programs' edits. The rest is in the contract suite.
 
+mod crash;
 mod damage;
 mod format;
+mod hostile;
+mod lookout;
 mod rig;

@@ -8,10 +8,13 @@ use crate::cursor::{Position, Seq};
 use crate::error::Result;
 use crate::follow::{Budget, Item, Snapshot};
 use crate::fs::log::paths::{LogPaths, sealed_name};
-use crate::fs::segment::{self, Kind, Opening};
+use crate::fs::segment::{self, Before, Kind, Opening};
 use crate::fs::vfs::{Access, Dir, File};
 use crate::lineage::{Bounds, Lineage};
 use crate::log::Entry;
+
+/// Entries that a reader from the back is given a look at first.
+const FEW: usize = 64;
 
 /// The newest segment of a view.
 #[derive(Clone, Debug)]
@@ -28,6 +31,13 @@ pub(crate) struct NewestView {
     /// The seq before its first entry.
     pub(crate) base: Seq,
     pub(crate) inode: u64,
+}
+
+impl NewestView {
+    /// What is known of its first line.
+    fn before(&self) -> Before {
+        Before::of_newest(self.start, self.base)
+    }
 }
 
 /// A log at one moment.
@@ -52,9 +62,10 @@ impl View {
         Snapshot { life, lineage: self.lineage.clone(), bounds: self.bounds, closed: self.closed }
     }
 
-    /// False when another program replaced or cut the newest segment since.
-    pub(crate) fn is_current(&self) -> Result<bool> {
-        let there = match self.project.stat(self.paths.newest()) {
+    /// False when another program replaced or cut the newest segment since. `place` is where it lies below the root, so
+    /// that it shows too when the folder of the project was replaced.
+    pub(crate) fn is_current(&self, root: &Dir, place: &str) -> Result<bool> {
+        let there = match root.stat(place) {
             Err(error) if error.missing() => None,
             there => there?,
         };
@@ -109,8 +120,9 @@ impl View {
                 // A missing file shows as a hole.
                 let Some(file) = folder.open(sealed_name(first), Access::Read)? else { continue };
                 let opening = Opening::read(&file)?;
-                let from = after.max(first - 1);
-                if !segment::scan(&file, opening.kind(), (opening.start, opening.len), from, bound, &mut on_entry)? {
+                let (range, before) = ((opening.start, opening.len), Before::Seq(first - 1));
+                let wanted = (after.max(first - 1), bound);
+                if !segment::scan(&file, opening.kind(), range, before, wanted, &mut on_entry)? {
                     return Ok(());
                 }
             }
@@ -118,8 +130,8 @@ impl View {
         if let Some(newest) = &self.newest
             && last > newest.base
         {
-            let from = after.max(newest.base);
-            if !segment::scan(&newest.file, newest.kind, (newest.start, newest.end), from, last, &mut on_entry)? {
+            let (range, wanted) = ((newest.start, newest.end), (after.max(newest.base), last));
+            if !segment::scan(&newest.file, newest.kind, range, newest.before(), wanted, &mut on_entry)? {
                 return Ok(());
             }
         }
@@ -150,7 +162,21 @@ impl View {
 
     /// The last items from `after` up to `last`, in rising order, within a budget counted from the back.
     pub(crate) fn last_items(&self, after: Seq, last: Seq, budget: Budget) -> Result<Vec<Item>> {
-        let after = after.max(last.saturating_sub(budget.entries as u64));
+        // Large entries fill a page long before their number does, so what lies far back is not read without need.
+        let mut count = FEW;
+        loop {
+            let wanted = count.min(budget.entries);
+            let begin = after.max(last.saturating_sub(wanted as u64));
+            let (items, full) = self.last_of(begin, last, budget)?;
+            if full || begin == after || wanted == budget.entries {
+                return Ok(items);
+            }
+            count *= 8;
+        }
+    }
+
+    /// The last items that fill the budget's bytes, and whether they do.
+    fn last_of(&self, after: Seq, last: Seq, budget: Budget) -> Result<(Vec<Item>, bool)> {
         let mut items = VecDeque::new();
         let mut bytes = 0;
         let weight = |item: &Item| if let Item::Entry(entry) = item { entry.data.len() } else { 0 };
@@ -165,6 +191,6 @@ impl View {
                 ControlFlow::Continue(())
             })?;
         }
-        Ok(items.into())
+        Ok((items.into(), bytes >= budget.bytes))
     }
 }

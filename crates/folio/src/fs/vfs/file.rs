@@ -124,6 +124,11 @@ impl File {
         Self { fd, path }
     }
 
+    /// The same file, which got another name.
+    pub(crate) fn known_as(self, path: PathBuf) -> Self {
+        Self { path, ..self }
+    }
+
     /// The path it was opened under, for people.
     pub(crate) fn path(&self) -> &Path {
         &self.path

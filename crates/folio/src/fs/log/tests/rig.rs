@@ -1,6 +1,6 @@
 //! A project on a temporary root, and short words for its log.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -43,6 +43,10 @@ impl Rig {
 
     pub(super) fn path(&self, rel: &str) -> PathBuf {
         self.folder.path().join("p/.meta").join(rel)
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(super) fn history(&self) -> FsLog {
