@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use folio::fs::{FsDriver, FsOptions};
 use folio::{
-    AppendLogExt, BlobStoreExt, Change, DocKey, Driver, Error, FilePath, FileReadOptions, JsonKvExt, Project, ProjectExt,
-    ProjectId, WriteCondition,
+    AppendLog, AppendLogExt, BlobStoreExt, Change, Cursor, Data, DocKey, Driver, Error, FilePath, FileReadOptions, JsonKvExt,
+    LogName, Project, ProjectExt, ProjectId, ReadOptions, WriteCondition,
 };
 use futures_util::StreamExt;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -37,6 +37,8 @@ fn main() -> ExitCode {
     }
     let tests: Vec<Trial> = vec![
         Trial::ignorable_test("a_full_disk_refuses_cleanly_and_heals", || mounted("size=2m", |root| block_on(full_disk(root)))),
+        Trial::ignorable_test("a_full_disk_leaves_logs_as_they_were", || mounted("size=2m", |root| block_on(log_rooms(root)))),
+        Trial::ignorable_test("an_entry_whose_sync_failed_is_not_read", failing_appends),
         Trial::ignorable_test("a_disk_without_inodes_is_full_too", || {
             mounted("size=16m,nr_inodes=60", |root| block_on(no_inodes(root)))
         }),
@@ -54,6 +56,7 @@ fn play(scenario: &str, root: &Path) -> Outcome {
     match scenario {
         // One thread for all disk work, because strace counts the calls of each thread on its own.
         "failing_sync" => runtime().max_blocking_threads(1).build()?.block_on(play_failing_sync(root)),
+        "failing_append" => runtime().max_blocking_threads(1).build()?.block_on(play_failing_append(root)),
         "no_descriptors" => block_on(play_no_descriptors(root)),
         "few_watches" => block_on(play_few_watches(root)),
         other => Err(format!("there is no scenario {other}").into()),
@@ -200,6 +203,98 @@ async fn full_disk(root: &Path) -> Outcome {
     Ok(())
 }
 
+/// Leaves so many bytes free.
+fn leave(root: &Path, free: usize) -> Outcome {
+    let filler = root.join("filler");
+    let _ = std::fs::remove_file(&filler);
+    let mut size = 2 << 20;
+    while std::fs::write(&filler, vec![0; size]).is_err() {
+        size -= 4 << 10;
+    }
+    Ok(std::fs::write(&filler, vec![0; size.saturating_sub(free)])?)
+}
+
+/// Every kind of write to logs with every little room: each is done or refused, and nothing is in between.
+async fn log_rooms(root: &Path) -> Outcome {
+    let options = FsOptions { segment_bytes: 40_000, ..FsOptions::default() };
+    let driver = FsDriver::open(root, options.clone()).await?;
+    let (id, ..) = names()?;
+    driver.create_project(&id).await?;
+    let history = driver.project(&id).history();
+    let mut model = Model::default();
+    let (mut done, mut refused) = (0, 0);
+    for round in 0..80 {
+        let free = round % 8 * 4_096;
+        leave(root, free)?;
+        let text = "x".repeat(1_000 + model.entries.len() % 9 * 1_000);
+        let target = LogName::new(format!("forks/{round}"))?;
+        let outcomes = [
+            history.append_value(&text).await.map(|appended| {
+                model.entries.push(text.clone());
+                model.epoch = if model.epoch == 0 { appended.cursor.epoch } else { model.epoch };
+            }),
+            history.truncate(model.last().saturating_sub(5)).await.map(|done| model.horizon = done.horizon),
+            history.fork(model.last(), &target).await,
+            driver.project(&id).log(&target).append_value("fork").await.map(drop),
+            driver.project(&id).log(&target).delete().await,
+            driver.project(&id).log(&LogName::new(format!("new/{round}"))?).append_value(&"y".repeat(9_000)).await.map(drop),
+        ];
+        for outcome in &outcomes {
+            match outcome {
+                Ok(()) => done += 1,
+                Err(error) if error.code() == "disk_full" => refused += 1,
+                Err(error) => return Err(format!("with {free} bytes: {error}").into()),
+            }
+        }
+        model.holds(&*history).await?;
+        let made = driver.project(&id).log(&LogName::new(format!("new/{round}"))?).status().await;
+        let right = made.as_ref().map_or_else(|error| error.code() == "no_log", |status| status.head.seq > 0);
+        expect(right, format!("a log that was {:?} is {made:?}", outcomes[5]))?;
+    }
+    expect(done > 50 && refused > 50, format!("{done} were done and {refused} refused: that proves little"))?;
+    std::fs::remove_file(root.join("filler"))?;
+    history.append_value("room").await?;
+    model.entries.push("room".into());
+    model.holds(&*history).await?;
+    driver.close().await?;
+    let driver = FsDriver::open(root, options).await?;
+    model.holds(&*driver.project(&id).history()).await
+}
+
+/// What a log should hold.
+#[derive(Default)]
+struct Model {
+    horizon: u64,
+    /// Of its piece, once there is one.
+    epoch: u64,
+    /// All that were ever appended.
+    entries: Vec<String>,
+}
+
+impl Model {
+    fn last(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    async fn holds(&self, log: &dyn AppendLog) -> Outcome {
+        let page = log.read(ReadOptions { since: Some(Cursor::bare(self.horizon)), ..ReadOptions::default() }).await?;
+        let mut found = Vec::new();
+        for entry in &page.entries {
+            if let Data::Json(text) = &entry.data {
+                found.push(text.to::<String>()?);
+            }
+        }
+        let wanted = self.entries.get(usize::try_from(self.horizon)?..).unwrap_or_default();
+        // Nothing was lost, so no new piece began.
+        let piece = page.lineage.last().map(|piece| piece.epoch).filter(|&epoch| epoch > 0);
+        let whole = page.gap.is_none() && page.first == self.horizon + 1 && (self.epoch == 0 || piece == Some(self.epoch));
+        expect(
+            whole && found == wanted,
+            format!("{} entries instead of {}, {:?}, {:?}", found.len(), wanted.len(), page.gap, page.lineage),
+        )
+    }
+}
+
 async fn no_inodes(root: &Path) -> Outcome {
     let driver = open(root).await?;
     let project = filled(&driver).await?;
@@ -241,16 +336,21 @@ fn read_only(root: &Path) -> Outcome {
     block_on(async { is_as_before(root, &open(root).await?.project(&names()?.0)).await })
 }
 
+/// Why no failure can be injected here.
+fn cannot_trace() -> Option<String> {
+    match Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).status() {
+        Err(error) => Some(format!("strace, which injects the failure, can't be run: {error}")),
+        Ok(status) if !status.success() => Some("this process may not trace others, so no failure can be injected".into()),
+        Ok(_) => None,
+    }
+}
+
 fn failing_sync() -> Outcome<Completion> {
     let temp = tempfile::tempdir()?;
     let folder = temp.path().canonicalize()?.join("p/.meta");
     std::fs::create_dir_all(&folder)?;
-    if let Err(error) = Command::new("strace").arg("-V").output() {
-        return Ok(Completion::ignored_with(format!("strace, which injects the failure, can't be run: {error}")));
-    }
-    let traced = Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).status()?;
-    if !traced.success() {
-        return Ok(Completion::ignored_with("this process may not trace others, so no failure can be injected"));
+    if let Some(why) = cannot_trace() {
+        return Ok(Completion::ignored_with(why));
     }
     let mut strace = Command::new("strace");
     strace.args(["-f", "-o", "/dev/null", "-P"]).arg(&folder).args(["-e", "inject=fsync:error=EIO:when=1", "--"]);
@@ -279,6 +379,56 @@ async fn play_failing_sync(root: &Path) -> Outcome {
     let doc = driver.project(&id).docs().get_as::<String>(&key).await?;
     expect(doc.is_none_or(|(value, _)| value == "new"), "the old or the new value, whole")?;
     let _ = driver.project(&id).docs().put_value(&key, "newer", WriteCondition::None).await?;
+    Ok(())
+}
+
+fn failing_appends() -> Outcome<Completion> {
+    for when in 1..=6 {
+        let temp = tempfile::tempdir()?;
+        if let Some(why) = cannot_trace() {
+            return Ok(Completion::ignored_with(why));
+        }
+        let mut strace = Command::new("strace");
+        let inject = format!("inject=fdatasync:error=EIO:when={when}");
+        strace.args(["-f", "-o", "/dev/null", "-e", &inject, "--"]);
+        in_child(&mut strace, "failing_append", temp.path())?;
+    }
+    Ok(Completion::Completed)
+}
+
+/// One of the syncs of some logs fails, of which nobody has read any yet; later ones would not.
+async fn play_failing_append(root: &Path) -> Outcome {
+    let driver = open(root).await?;
+    let (id, ..) = names()?;
+    driver.create_project(&id).await?;
+    let logs = ["a", "b", "history"].map(|name| LogName::new(name).map(|name| driver.project(&id).log(&name)));
+    let mut failed = false;
+    let mut models = Vec::new();
+    for round in 0..2 {
+        for (at, log) in logs.iter().enumerate() {
+            let log = log.as_ref().map_err(Clone::clone)?;
+            if round == 0 {
+                models.push(Model::default());
+            }
+            let appended = log.append_value(&format!("{round}")).await;
+            match appended {
+                Ok(_) if !failed => models[at].entries.push(format!("{round}")),
+                other if failed => expect_code(other, "store_failed", "an append afterwards")?,
+                other => {
+                    expect_code(other, "outcome_unknown", "an append whose sync fails")?;
+                    failed = true;
+                }
+            }
+        }
+    }
+    expect(failed, "no sync failed")?;
+    for (model, log) in models.iter().zip(&logs) {
+        let log = log.as_ref().map_err(Clone::clone)?;
+        if model.entries.is_empty() && log.status().await.is_err_and(|error| error.code() == "no_log") {
+            continue;
+        }
+        model.holds(&**log).await?;
+    }
     Ok(())
 }
 
