@@ -8,27 +8,13 @@ pub(crate) fn http_date(unix_ms: u64) -> String {
     const LAST: u64 = 253_402_300_799;
     let seconds = (unix_ms / 1_000).min(LAST);
     let days = seconds / 86_400;
-    let (year, month, day) = civil(days);
+    let (year, month, day) = folio::clock::civil(days);
     let of = |names: &[&'static str], index: u64| {
         usize::try_from(index).ok().and_then(|index| names.get(index)).copied().unwrap_or_default()
     };
     let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
     let weekday = of(&DAYS, days % 7);
     format!("{weekday}, {day:02} {} {year:04} {hour:02}:{minute:02}:{second:02} GMT", of(&MONTHS, month - 1))
-}
-
-/// Year, month and day (from 1) of a day counted from 1970-01-01, by Howard Hinnant's `civil_from_days`.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let of_era = shifted % 146_097;
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    (year, month, day)
 }
 
 #[cfg(test)]

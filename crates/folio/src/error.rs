@@ -257,6 +257,11 @@ impl Error {
         Self::Exists { what: format!("the log {name:?}") }
     }
 
+    /// For a driver: the key came with another request before.
+    pub(crate) fn key_reused(key: &str) -> Self {
+        Self::KeyReused { key: key.chars().take(80).flat_map(char::escape_debug).collect() }
+    }
+
     /// For a driver: nothing can be appended any more.
     pub(crate) fn closed(name: &LogName, head: Position) -> Self {
         Self::Closed { log: name.to_string(), head }

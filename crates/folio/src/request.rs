@@ -97,7 +97,7 @@ impl KeyTable {
         if *request == keyed.request {
             Ok(Some(Appended { first: *first, last: cursor.seq, cursor: *cursor, replayed: true }))
         } else {
-            Err(Error::KeyReused { key: key.chars().take(80).flat_map(char::escape_debug).collect() })
+            Err(Error::key_reused(key))
         }
     }
 

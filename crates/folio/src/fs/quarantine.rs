@@ -11,7 +11,6 @@ use super::vfs::{Access, Dir, File, VfsError, VfsResult};
 use crate::clock::Clock;
 
 const INDEX: &str = "index.jsonl";
-const PIECE: usize = 1 << 20;
 
 /// A line of the index.
 #[derive(Serialize)]
@@ -41,7 +40,7 @@ impl Quarantine {
     /// Returns where they are.
     pub(crate) fn keep_range(&self, from: &str, why: &str, source: &File, range: Range<u64>) -> VfsResult<PathBuf> {
         let (name, file) = self.create(from)?;
-        let kept = copy(source, range, &file).and_then(|()| self.finish(&name, &file, from, why));
+        let kept = file.append_from(source, range).and_then(|()| self.finish(&name, &file, from, why));
         if kept.is_err() {
             // The disk may be full: half of it would only be in the way.
             let _ = self.folder.unlink(&name);
@@ -105,20 +104,6 @@ impl Quarantine {
     }
 }
 
-fn copy(source: &File, range: Range<u64>, target: &File) -> VfsResult<()> {
-    let mut at = range.start;
-    while at < range.end {
-        let wanted = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(PIECE);
-        let piece = source.read_some(at, wanted)?;
-        if piece.is_empty() {
-            break;
-        }
-        target.append_all(&piece)?;
-        at += piece.len() as u64;
-    }
-    Ok(())
-}
-
 /// A path as one plain segment, its end kept where it is long.
 fn shown(from: &str) -> String {
     let plain: String =
@@ -128,6 +113,7 @@ fn shown(from: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::vfs::COPY_PIECE;
     use super::*;
     use crate::clock::ManualClock;
 
@@ -145,12 +131,12 @@ mod tests {
         assert_eq!(std::fs::read(&second).unwrap(), b"{\"ts");
         assert_eq!(first.file_name().unwrap(), "1763900000000-p_.meta_history.jsonl");
 
-        std::fs::write(temp.path().join("big"), vec![7; PIECE + 5]).unwrap();
+        std::fs::write(temp.path().join("big"), vec![7; COPY_PIECE + 5]).unwrap();
         let big = dir.open("big", Access::Read).unwrap().unwrap();
-        let kept = quarantine.keep_range("big", "cut", &big, 3..PIECE as u64 + 4).unwrap();
-        assert_eq!(std::fs::read(kept).unwrap(), vec![7; PIECE + 1]);
+        let kept = quarantine.keep_range("big", "cut", &big, 3..COPY_PIECE as u64 + 4).unwrap();
+        assert_eq!(std::fs::read(kept).unwrap(), vec![7; COPY_PIECE + 1]);
         let taken = quarantine.take(&"ü/".repeat(400), "in the way", &dir, OsStr::new("big")).unwrap();
-        assert_eq!(std::fs::read(taken).unwrap().len(), PIECE + 5);
+        assert_eq!(std::fs::read(taken).unwrap().len(), COPY_PIECE + 5);
         assert!(!temp.path().join("big").exists());
 
         let index = std::fs::read_to_string(temp.path().join("quarantine").join(INDEX)).unwrap();
@@ -158,6 +144,6 @@ mod tests {
         assert_eq!(lines.len(), 4);
         assert_eq!(lines[1]["kept"], "1763900000000-p_.meta_history.jsonl-2");
         assert_eq!((&lines[1]["from"], &lines[1]["why"]), (&"p/.meta/history.jsonl".into(), &"torn tail".into()));
-        assert_eq!(lines[2]["bytes"], PIECE as u64 + 1);
+        assert_eq!(lines[2]["bytes"], COPY_PIECE as u64 + 1);
     }
 }

@@ -14,6 +14,8 @@ pub(crate) use dir::Listed;
 #[cfg(test)]
 pub(crate) use error::Reason;
 pub(crate) use error::{VfsError, VfsResult};
+#[cfg(test)]
+pub(crate) use file::COPY_PIECE;
 pub(crate) use file::{Access, File, Kind, Meta};
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Appends that wait at the same time, as one write and one sync.
 
-use crate::cursor::{Cursor, END, Position, Seq};
+use crate::cursor::{Cursor, END, Seq};
 use crate::error::{Error, Result};
 use crate::fs::line::{self, UnitEnd};
 use crate::fs::log::disk::Disk;
@@ -26,8 +26,15 @@ pub(crate) struct Request {
 enum Verdict {
     Refused(Error),
     Replayed(Appended),
-    Moved { head: Seq },
-    Landed { first: Seq, last: Seq },
+    Moved {
+        head: Seq,
+    },
+    /// Now, or (`replayed`) as a request before it in the same batch.
+    Landed {
+        first: Seq,
+        last: Seq,
+        replayed: bool,
+    },
 }
 
 /// Appends in the making: decided and encoded, not written.
@@ -114,13 +121,10 @@ impl<'d> Batch<'d> {
     fn known_in_batch(&self, keyed: Keyed, key: &str) -> Result<Option<Verdict>> {
         let Some((known, at)) = self.keyed.iter().find(|(known, _)| known.key == keyed.key) else { return Ok(None) };
         if known.request != keyed.request {
-            return Err(Error::KeyReused { key: key.chars().take(80).flat_map(char::escape_debug).collect() });
+            return Err(Error::key_reused(key));
         }
         Ok(match self.verdicts.get(*at) {
-            Some(Verdict::Landed { first, last }) => {
-                let cursor = Position { epoch: 0, seq: *last };
-                Some(Verdict::Replayed(Appended { first: *first, last: *last, cursor, replayed: true }))
-            }
+            Some(&Verdict::Landed { first, last, .. }) => Some(Verdict::Landed { first, last, replayed: true }),
             _ => None,
         })
     }
@@ -155,7 +159,7 @@ impl<'d> Batch<'d> {
             self.closed = true;
         }
         self.ts = self.now;
-        Verdict::Landed { first, last: self.head }
+        Verdict::Landed { first, last: self.head, replayed: false }
     }
 
     /// Writes and syncs the batch.
@@ -171,7 +175,7 @@ impl<'d> Batch<'d> {
             disk.ts = ts;
             disk.closed = closed;
             for (keyed, at) in keyed {
-                if let (Some(Verdict::Landed { first, last }), Keys::Table(table)) = (verdicts.get(at), &mut disk.keys) {
+                if let (Some(Verdict::Landed { first, last, .. }), Keys::Table(table)) = (verdicts.get(at), &mut disk.keys) {
                     table.remember(keyed, Answer { first: *first, cursor: disk.lineage.position(*last) });
                 }
             }
@@ -181,13 +185,10 @@ impl<'d> Batch<'d> {
             .into_iter()
             .map(|verdict| match verdict {
                 Verdict::Refused(error) => Err(error),
-                Verdict::Replayed(appended) if appended.cursor.epoch == 0 => {
-                    Ok(AppendOutcome::Appended(Appended { cursor: position(appended.last), ..appended }))
-                }
                 Verdict::Replayed(appended) => Ok(AppendOutcome::Appended(appended)),
                 Verdict::Moved { head } => Ok(AppendOutcome::Precondition { head: position(head) }),
-                Verdict::Landed { first, last } => {
-                    Ok(AppendOutcome::Appended(Appended { first, last, cursor: position(last), replayed: false }))
+                Verdict::Landed { first, last, replayed } => {
+                    Ok(AppendOutcome::Appended(Appended { first, last, cursor: position(last), replayed }))
                 }
             })
             .collect();

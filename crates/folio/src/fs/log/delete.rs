@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::fs::line::Header;
-use crate::fs::log::disk::Disk;
+use crate::fs::log::disk::{Disk, sealed_firsts};
 use crate::fs::log::marker::unmark;
 use crate::fs::log::paths::{LogPaths, sealed_name};
 use crate::fs::segment::{First, Opening};
@@ -68,11 +68,7 @@ pub(crate) fn clear_remains(store: &Store, project: &Dir, paths: &LogPaths) -> R
 /// Removes the files of a log that counts as absent, and its marker at the log it was forked from.
 pub(crate) fn remove_remains(store: &Store, project: &Dir, paths: &LogPaths, fork_of: Option<&LogName>) -> Result<()> {
     if let Some(sealed) = project.dir(paths.sealed())? {
-        let mut names = Vec::new();
-        for listed in sealed.list()? {
-            names.extend(listed?.name.to_str().and_then(super::paths::parse_sealed));
-        }
-        for first in names {
+        for first in sealed_firsts(project, paths)? {
             sealed.unlink(sealed_name(first))?;
         }
         sealed.sync()?;

@@ -112,15 +112,7 @@ fn link_sealed(store: &Store, source: &Disk, at: Seq, project: &Dir, target: &Lo
 fn copy_file(from: &Dir, name: &str, to: &Dir) -> Result<()> {
     let Some(source) = from.open(name, Access::Read)? else { return Ok(()) };
     let target: File = to.create_new(name, Access::Append)?;
-    let mut at = 0;
-    loop {
-        let piece = source.read_some(at, 1 << 20)?;
-        if piece.is_empty() {
-            break;
-        }
-        target.append_all(&piece)?;
-        at += piece.len() as u64;
-    }
+    target.append_from(&source, 0..u64::MAX)?;
     Ok(target.sync_all()?)
 }
 

@@ -46,16 +46,17 @@ impl Logs {
     /// The one core of a log. Costs no disk access.
     pub(crate) fn core(&self, project: &ProjectId, name: &LogName) -> Arc<LogCore> {
         let mut cores = self.held();
-        if cores.len() > READY {
+        let (key, at) = ((project.clone(), name.clone()), Instant::now());
+        if let Some(used) = cores.get_mut(&key) {
+            used.at = at;
+            return Arc::clone(&used.core);
+        }
+        if cores.len() >= READY {
             self.let_go(&mut cores, READY / 2);
         }
-        let now = Instant::now();
-        let used = cores.entry((project.clone(), name.clone())).or_insert_with(|| Used {
-            core: Arc::new(LogCore::new(Arc::clone(&self.store), project.clone(), name.clone())),
-            at: now,
-        });
-        used.at = now;
-        Arc::clone(&used.core)
+        let core = Arc::new(LogCore::new(Arc::clone(&self.store), project.clone(), name.clone()));
+        cores.insert(key, Used { core: Arc::clone(&core), at });
+        core
     }
 
     /// Lets go of logs that nobody used for `idle`.

@@ -1,6 +1,7 @@
 //! An open regular file.
 
 use std::fmt;
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,9 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Statx, StatxFl
 use rustix::io::Errno;
 
 use super::error::{VfsError, VfsResult};
+
+/// Bytes that are copied at once.
+pub(crate) const COPY_PIECE: usize = 1 << 20;
 
 /// What stands at a name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -172,6 +176,21 @@ impl File {
     /// error any part of them may stand there.
     pub(crate) fn append_all(&self, bytes: &[u8]) -> VfsResult<()> {
         self.write_whole(bytes, |rest, _| rustix::io::write(&self.fd, rest))
+    }
+
+    /// Appends the bytes of `source` in `range`, as far as they are there, in pieces: memory does not grow with them.
+    pub(crate) fn append_from(&self, source: &Self, range: Range<u64>) -> VfsResult<()> {
+        let mut at = range.start;
+        while at < range.end {
+            let wanted = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(COPY_PIECE);
+            let piece = source.read_some(at, wanted)?;
+            if piece.is_empty() {
+                break;
+            }
+            self.append_all(&piece)?;
+            at += piece.len() as u64;
+        }
+        Ok(())
     }
 
     fn write_whole(&self, bytes: &[u8], write: impl Fn(&[u8], usize) -> Result<usize, Errno>) -> VfsResult<()> {
