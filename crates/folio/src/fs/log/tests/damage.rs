@@ -264,6 +264,9 @@ async fn remains_of_a_deleted_log_never_come_back() {
     assert_eq!(absent.status().await.unwrap_err().code(), "no_log");
     assert_eq!(append(&absent, &["\"new\""]).await.first, 1);
     assert_eq!(texts(&page(&absent, None).await.entries), [(1, "\"new\"".to_owned())]);
+    // else it would speak for the log as soon as the newest segment is missing
+    assert!(!rig.path("logs/b.d").join(sealed.file_name().unwrap()).exists(), "the stale segment is removed");
+    assert!(!rig.path("logs/a.d/forks/b.fork").exists(), "and the marker of the fork that is gone");
     source.delete().await.unwrap();
     assert_eq!(source.status().await.unwrap_err().code(), "no_log", "no fork of it lives");
 }
