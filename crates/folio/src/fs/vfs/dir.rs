@@ -223,6 +223,16 @@ impl Dir {
         }
     }
 
+    /// Swaps what stands at two names, in one step. `false` where the file system can't, or where nothing stands at one of
+    /// them.
+    pub(crate) fn exchange(&self, from: impl AsRef<Path>, to_dir: &Self, to: impl AsRef<Path>) -> VfsResult<bool> {
+        match self.rename_with(from.as_ref(), to_dir, to.as_ref(), RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(true),
+            Err(error) if error.is(&[Errno::NOENT, Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP]) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     fn rename_with(&self, from: &Path, to_dir: &Self, to: &Path, flags: RenameFlags) -> VfsResult<()> {
         let (source, name) = self.parent("rename", from)?;
         let (target, new_name) = to_dir.parent("rename to", to)?;

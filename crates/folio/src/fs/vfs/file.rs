@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Statx, StatxFlags, StatxTimestamp};
+use rustix::fs::{AtFlags, FallocateFlags, FileType, FlockOperation, Mode, OFlags, Statx, StatxFlags, StatxTimestamp};
 use rustix::io::Errno;
 
 use super::error::{VfsError, VfsResult};
@@ -88,6 +88,8 @@ pub(crate) struct Meta {
     pub(crate) birth_ns: u64,
     /// Permission bits.
     pub(crate) mode: u32,
+    /// Names that it has; 0 for a file that was removed while it is open.
+    pub(crate) links: u32,
 }
 
 impl Meta {
@@ -112,6 +114,7 @@ impl From<&Statx> for Meta {
             inode: found.stx_ino,
             birth_ns: if has_birth { nanos(&found.stx_btime) } else { 0 },
             mode: u32::from(found.stx_mode) & 0o777,
+            links: found.stx_nlink,
         }
     }
 }
@@ -231,6 +234,22 @@ impl File {
     /// Makes bytes and metadata durable (`fsync`). A failure is final, as with [`File::sync_data`].
     pub(crate) fn sync_all(&self) -> VfsResult<()> {
         rustix::fs::fsync(&self.fd).map_err(self.fault("sync"))
+    }
+
+    /// Makes sure that there is room for the bytes in `range` of this file (`fallocate`), without changing its length.
+    /// Nothing where the file system can't promise it.
+    pub(crate) fn reserve(&self, range: Range<u64>) -> VfsResult<()> {
+        let len = range.end.saturating_sub(range.start);
+        if len == 0 {
+            return Ok(());
+        }
+        loop {
+            match rustix::fs::fallocate(&self.fd, FallocateFlags::KEEP_SIZE, range.start, len) {
+                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(VfsError::os("reserve room in", &self.path, errno)),
+            }
+        }
     }
 
     /// Cuts the file to `len` bytes.

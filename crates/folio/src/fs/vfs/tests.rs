@@ -238,3 +238,30 @@ fn a_full_disk_has_its_own_error() {
         assert_eq!(Error::from(error), Error::DiskFull { what: "/x".into() });
     }
 }
+
+#[test]
+fn two_names_swap_what_they_name() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = Dir::open_root(temp.path()).unwrap();
+    for name in ["a", "b"] {
+        dir.create_new(name, Access::Append).unwrap().append_all(name.as_bytes()).unwrap();
+    }
+    assert!(dir.exchange("a", &dir, "b").unwrap());
+    assert_eq!(std::fs::read(temp.path().join("a")).unwrap(), b"b");
+    assert!(!dir.exchange("a", &dir, "c").unwrap(), "nothing stands there");
+    assert!(!temp.path().join("c").exists());
+}
+
+#[test]
+fn reserved_room_does_not_change_the_length_and_a_removed_file_has_no_links() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = Dir::open_root(temp.path()).unwrap();
+    let file = dir.create_new("a", Access::Append).unwrap();
+    file.append_all(b"1").unwrap();
+    file.reserve(1..100_000).unwrap();
+    assert_eq!((file.len().unwrap(), file.meta().unwrap().links), (1, 1));
+    file.append_all(b"2").unwrap();
+    assert_eq!(std::fs::read(temp.path().join("a")).unwrap(), b"12");
+    dir.unlink("a").unwrap();
+    assert_eq!(file.meta().unwrap().links, 0);
+}
