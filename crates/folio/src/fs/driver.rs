@@ -94,9 +94,18 @@ impl FsDriver {
     /// [`Invalid`](Error::Invalid) for options that can't be meant.
     pub async fn open(root: impl AsRef<Path>, options: FsOptions) -> Result<Self> {
         let root = root.as_ref().to_owned();
-        let store = off_runtime(move || Store::open(&root, options)).await?;
+        off_runtime(move || Store::open(&root, options)).await.map(Self::on)
+    }
+
+    /// As [`FsDriver::open`], in a folder that is open.
+    #[cfg(test)]
+    pub(in crate::fs) async fn open_in(root: super::vfs::Dir, options: FsOptions) -> Result<Self> {
+        off_runtime(move || Store::open_in(root, options)).await.map(Self::on)
+    }
+
+    fn on(store: Arc<Store>) -> Self {
         let logs = Arc::new(Logs::new(store));
-        Ok(Self { _sweeper: Arc::new(Sweeper::start(&logs)), logs })
+        Self { _sweeper: Arc::new(Sweeper::start(&logs)), logs }
     }
 
     /// Writes into the lock of the root where this process can be reached, for others who try to open it.

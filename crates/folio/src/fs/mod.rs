@@ -15,7 +15,7 @@
 //! | --- | --- |
 //! | `vfs`, `temp`, `tree`, `fold` | file operations that stay inside a folder; files in the making; whole folders; folded names |
 //! | `store`, `lock`, `root`, `epochs` | an open root: who holds it, what it gave out |
-//! | `gates`, `failure`, `flush`, `quarantine` | who waits for whom; fail stop; syncing later; what was set aside |
+//! | `gates`, `failure`, `flush`, `quarantine`, `pace` | who waits for whom; fail stop; syncing later; what was set aside; threads |
 //! | `replace`, `docs`, `files`, `log` | one file replaced whole; the three kinds of things in a project |
 //! | `changes`, `watch` | who is told of what; edits of other programs |
 //! | `doctor` | checks a root, repairs what can be |
@@ -38,6 +38,7 @@ mod line;
 mod lock;
 pub(crate) mod log;
 mod options;
+mod pace;
 mod project;
 mod projects;
 pub(crate) mod quarantine;

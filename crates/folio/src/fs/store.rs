@@ -13,6 +13,7 @@ use super::fold::Folding;
 use super::gates::Gates;
 use super::lock::RootLock;
 use super::options::FsOptions;
+use super::pace::Pace;
 use super::quarantine::Quarantine;
 use super::replace::Making;
 use super::root::RootFile;
@@ -78,7 +79,11 @@ impl Store {
         }
         let path = std::path::absolute(path)
             .map_err(|error| Error::Io { what: format!("cannot open {}", path.display()), why: error.to_string() })?;
-        let root = Dir::make_root(&path)?;
+        Self::open_in(Dir::make_root(&path)?, options)
+    }
+
+    /// As [`Store::open`], in a folder that is open.
+    pub(crate) fn open_in(root: Dir, options: FsOptions) -> Result<Arc<Self>> {
         let folder = own_folder(&root, FOLDER)?;
         let lock = RootLock::take(&folder, root.path(), &options.holder)?;
         own_folder(&folder, JOURNAL)?;
@@ -322,7 +327,7 @@ fn start_flusher(root: &Dir, failure: &Arc<Failure>) -> Result<Flusher> {
 
 /// Runs blocking work off the async runtime.
 pub(crate) async fn off_runtime<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
+    match Pace::here().start(work).await {
         Ok(outcome) => outcome,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::StreamExt;
 
+use super::super::pace::Pace;
 use super::super::store::Store;
 use super::super::temp::TempFile;
 use super::super::vfs::VfsResult;
@@ -112,7 +113,7 @@ impl<T: Send + 'static> Drop for Loose<T> {
     fn drop(&mut self) {
         let Some(held) = self.0.take() else { return };
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(move || drop(held))),
+            Ok(_) => drop(Pace::here().start(move || drop(held))),
             Err(_) => drop(held),
         }
     }

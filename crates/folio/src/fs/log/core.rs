@@ -19,6 +19,7 @@ use crate::fs::log::disk::{Disk, Found, NewPiece};
 use crate::fs::log::paths::LogPaths;
 use crate::fs::log::ring::Ring;
 use crate::fs::log::view::View;
+use crate::fs::pace::Pace;
 use crate::fs::store::{Running, Store};
 use crate::log::{AppendOutcome, Appended, Entry, Truncated};
 use crate::name::{LogName, ProjectId};
@@ -111,7 +112,7 @@ impl LogCore {
         };
         if start {
             let core = Arc::clone(self);
-            tokio::task::spawn_blocking(move || core.work());
+            drop(Pace::here().start(move || core.work()));
         }
         match answer.await {
             Ok(answer) => answer,
