@@ -7,6 +7,9 @@
 mod dir;
 mod error;
 mod file;
+mod handle;
+#[cfg(test)]
+pub(crate) mod sim;
 
 pub(crate) use dir::Dir;
 #[cfg(test)]

@@ -1,21 +1,19 @@
 //! An open folder, and what can be done below it.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::ops::Deref;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::error::{Reason, VfsError, VfsResult};
 use super::file::{Access, File, Kind, Meta};
+use super::handle::Handle;
 
-// Not NOFOLLOW: with it the kernel calls a link "not a directory", without it BELOW refuses the link as what it is.
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-const BELOW: ResolveFlags =
-    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 
 /// How often an `openat2` that the kernel could not decide is asked again.
 const UNDECIDED: usize = 100;
@@ -23,7 +21,7 @@ const UNDECIDED: usize = 100;
 /// An open folder. Cheap to clone; all clones are the same open folder, wherever it is moved.
 #[derive(Clone, Debug)]
 pub(crate) struct Dir {
-    fd: Arc<OwnedFd>,
+    handle: Arc<Handle>,
     path: Arc<Path>,
 }
 
@@ -39,14 +37,16 @@ pub(crate) struct Listed {
 /// The folder that holds the last segment of a path.
 enum Parent<'a> {
     This(&'a Dir),
-    Below(OwnedFd),
+    Below(Handle),
 }
 
-impl AsFd for Parent<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
+impl Deref for Parent<'_> {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
         match self {
-            Self::This(dir) => dir.fd.as_fd(),
-            Self::Below(fd) => fd.as_fd(),
+            Self::This(dir) => &dir.handle,
+            Self::Below(handle) => handle,
         }
     }
 }
@@ -54,8 +54,12 @@ impl AsFd for Parent<'_> {
 impl Dir {
     /// Opens a folder by its path in the system, following links.
     pub(crate) fn open_root(path: &Path) -> VfsResult<Self> {
-        let fd = rustix::fs::openat(CWD, path, FOLDER, Mode::empty()).map_err(|e| VfsError::os("open", path, e))?;
-        Ok(Self { fd: Arc::new(fd), path: path.into() })
+        let handle = Handle::open_root(path).map_err(|errno| VfsError::os("open", path, errno))?;
+        Ok(Self::new(handle, path))
+    }
+
+    pub(super) fn new(handle: Handle, path: &Path) -> Self {
+        Self { handle: Arc::new(handle), path: path.into() }
     }
 
     /// Opens a folder by its absolute path in the system, or makes it with those on its way, durably.
@@ -63,7 +67,7 @@ impl Dir {
         match (Self::open_root(path), path.parent()) {
             (Err(error), Some(parent)) if error.is(&[Errno::NOENT]) => {
                 let parent = Self::make_root(parent)?;
-                match rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(0o777)) {
+                match Handle::make_root(path) {
                     Ok(()) | Err(Errno::EXIST) => parent.sync()?,
                     Err(errno) => return Err(VfsError::os("make", path, errno)),
                 }
@@ -90,10 +94,10 @@ impl Dir {
         if plain { Ok(()) } else { Err(VfsError::new(doing, &self.path.join(rel), Reason::BadPath)) }
     }
 
-    fn resolve(&self, rel: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+    fn resolve(&self, rel: &Path, flags: OFlags, mode: Mode) -> Result<Handle, Errno> {
         let mut tries = 0;
         loop {
-            match rustix::fs::openat2(&*self.fd, rel, flags, mode, BELOW) {
+            match self.handle.open(rel, flags, mode) {
                 Err(Errno::INTR) => {}
                 // Another rename or mount raced with the resolution.
                 Err(Errno::AGAIN) if tries < UNDECIDED => tries += 1,
@@ -110,9 +114,9 @@ impl Dir {
         if folder.as_os_str().is_empty() {
             return Ok((Parent::This(self), last));
         }
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = self.resolve(folder, flags, Mode::empty()).map_err(self.fault(doing, rel))?;
-        Ok((Parent::Below(fd), last))
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let handle = self.resolve(folder, flags, Mode::empty()).map_err(self.fault(doing, rel))?;
+        Ok((Parent::Below(handle), last))
     }
 
     /// Opens a folder below this one; `None` where there is none.
@@ -120,7 +124,7 @@ impl Dir {
         let rel = rel.as_ref();
         self.checked("open", rel)?;
         match self.resolve(rel, FOLDER, Mode::empty()) {
-            Ok(fd) => Ok(Some(Self { fd: Arc::new(fd), path: self.path.join(rel).into() })),
+            Ok(handle) => Ok(Some(Self::new(handle, &self.path.join(rel)))),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(VfsError::os("open", &self.path.join(rel), errno)),
         }
@@ -130,7 +134,7 @@ impl Dir {
     pub(crate) fn make_dir(&self, rel: impl AsRef<Path>, mode: u32) -> VfsResult<bool> {
         let rel = rel.as_ref();
         let (parent, last) = self.parent("make", rel)?;
-        match rustix::fs::mkdirat(parent, last, Mode::from_raw_mode(mode)) {
+        match parent.mkdir(last, mode) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => match self.stat(rel)? {
                 Some(Meta { kind: Kind::Dir, .. }) => Ok(false),
@@ -171,38 +175,38 @@ impl Dir {
         let rel = rel.as_ref();
         self.checked("open", rel)?;
         // Without NONBLOCK the opening of a pipe would wait for its other end.
-        let flags = access.flags() | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let flags = access.flags() | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let path = self.path.join(rel);
         match self.resolve(rel, flags, Mode::empty()) {
-            Ok(fd) => self.regular(fd, path).map(Some),
+            Ok(handle) => Self::regular(handle, path).map(Some),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(VfsError::os("open", &path, errno)),
         }
     }
 
-    fn regular(&self, fd: OwnedFd, path: PathBuf) -> VfsResult<File> {
-        let meta = Meta::of(&fd).map_err(|errno| VfsError::os("open", &path, errno))?;
+    fn regular(handle: Handle, path: PathBuf) -> VfsResult<File> {
+        let meta = handle.meta().map_err(|errno| VfsError::os("open", &path, errno))?;
         if meta.kind != Kind::File {
             return Err(VfsError::new("open", &path, Reason::Stands(meta.kind)));
         }
-        Ok(File::new(fd, path))
+        Ok(File::new(handle, path))
     }
 
     /// Makes a new, empty file; `EEXIST` where anything stands there. Readable by all that the umask allows.
     pub(crate) fn create_new(&self, rel: impl AsRef<Path>, access: Access) -> VfsResult<File> {
         let rel = rel.as_ref();
         self.checked("create", rel)?;
-        let flags = access.flags() | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = self.resolve(rel, flags, Mode::from_raw_mode(0o666)).map_err(self.fault("create", rel))?;
-        Ok(File::new(fd, self.path.join(rel)))
+        let flags = access.flags() | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let handle = self.resolve(rel, flags, Mode::from_raw_mode(0o666)).map_err(self.fault("create", rel))?;
+        Ok(File::new(handle, self.path.join(rel)))
     }
 
     /// What stands there, without opening it; `None` for nothing. A link is told as a link.
     pub(crate) fn stat(&self, rel: impl AsRef<Path>) -> VfsResult<Option<Meta>> {
         let rel = rel.as_ref();
         self.checked("look at", rel)?;
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match self.resolve(rel, flags, Mode::empty()).and_then(Meta::of) {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW;
+        match self.resolve(rel, flags, Mode::empty()).and_then(|handle| handle.meta()) {
             Ok(meta) => Ok(Some(meta)),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(VfsError::os("look at", &self.path.join(rel), errno)),
@@ -236,7 +240,7 @@ impl Dir {
     fn rename_with(&self, from: &Path, to_dir: &Self, to: &Path, flags: RenameFlags) -> VfsResult<()> {
         let (source, name) = self.parent("rename", from)?;
         let (target, new_name) = to_dir.parent("rename to", to)?;
-        rustix::fs::renameat_with(source, name, target, new_name, flags).map_err(to_dir.fault("rename to", to))
+        source.rename(name, &target, new_name, flags).map_err(to_dir.fault("rename to", to))
     }
 
     /// Gives a file a second name; `EEXIST` where something stands there, [`VfsError::no_links`] where links don't work.
@@ -244,7 +248,7 @@ impl Dir {
         let (from, to) = (from.as_ref(), to.as_ref());
         let (source, name) = self.parent("link", from)?;
         let (target, new_name) = to_dir.parent("link", to)?;
-        rustix::fs::linkat(source, name, target, new_name, AtFlags::empty()).map_err(to_dir.fault("link", to))
+        source.link(name, &target, new_name).map_err(to_dir.fault("link", to))
     }
 
     /// Removes a file (or link, pipe …); `false` where nothing stands there.
@@ -259,7 +263,7 @@ impl Dir {
 
     fn remove(&self, rel: &Path, flags: AtFlags, fine: &[Errno]) -> VfsResult<bool> {
         let removed = match self.parent("remove", rel) {
-            Ok((parent, last)) => rustix::fs::unlinkat(parent, last, flags).map_err(self.fault("remove", rel)),
+            Ok((parent, last)) => parent.unlink(last, flags).map_err(self.fault("remove", rel)),
             Err(error) => Err(error),
         };
         match removed {
@@ -271,40 +275,36 @@ impl Dir {
 
     /// The names in this folder, in no order, without `.` and `..`. Memory does not grow with their number.
     pub(crate) fn list(&self) -> VfsResult<impl Iterator<Item = VfsResult<Listed>> + use<>> {
-        let names = rustix::fs::Dir::read_from(&*self.fd).map_err(|errno| VfsError::os("list", &self.path, errno))?;
+        let names = self.handle.names().map_err(|errno| VfsError::os("list", &self.path, errno))?;
         let folder = self.clone();
-        Ok(names.filter_map(move |entry| folder.listed(entry).transpose()))
+        Ok(names.filter_map(move |name| folder.listed(name).transpose()))
     }
 
-    fn listed(&self, entry: Result<rustix::fs::DirEntry, Errno>) -> VfsResult<Option<Listed>> {
-        let entry = entry.map_err(|errno| VfsError::os("list", &self.path, errno))?;
-        let name = OsString::from_vec(entry.file_name().to_bytes().to_vec());
-        if name == "." || name == ".." {
-            return Ok(None);
-        }
-        let kind = match entry.file_type() {
+    fn listed(&self, name: Result<(OsString, Option<Kind>), Errno>) -> VfsResult<Option<Listed>> {
+        let (name, kind) = name.map_err(|errno| VfsError::os("list", &self.path, errno))?;
+        let kind = match kind {
+            Some(kind) => kind,
             // Some file systems don't tell the kind in the list.
-            FileType::Unknown => match self.stat(&name)? {
+            None => match self.stat(&name)? {
                 Some(meta) => meta.kind,
                 None => return Ok(None),
             },
-            known => known.into(),
         };
         Ok(Some(Listed { name, kind }))
     }
 
     /// A path by which the kernel finds this very folder, wherever it is moved.
     pub(crate) fn by_handle(&self) -> String {
-        format!("/proc/self/fd/{}", self.fd.as_raw_fd())
+        self.handle.path()
     }
 
     /// Makes the names in this folder durable (`fsync`). A failure is final, as with [`File::sync_data`].
     pub(crate) fn sync(&self) -> VfsResult<()> {
-        rustix::fs::fsync(&*self.fd).map_err(|errno| VfsError::os("sync", &self.path, errno))
+        self.handle.fsync().map_err(|errno| VfsError::os("sync", &self.path, errno))
     }
 
     /// Makes everything on the file system of this folder durable (`syncfs`).
     pub(crate) fn sync_file_system(&self) -> VfsResult<()> {
-        rustix::fs::syncfs(&*self.fd).map_err(|errno| VfsError::os("sync", &self.path, errno))
+        self.handle.syncfs().map_err(|errno| VfsError::os("sync", &self.path, errno))
     }
 }

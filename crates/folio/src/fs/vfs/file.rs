@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FallocateFlags, FileType, FlockOperation, Mode, OFlags, Statx, StatxFlags, StatxTimestamp};
+use rustix::fs::{AtFlags, FallocateFlags, FileType, OFlags, Statx, StatxFlags, StatxTimestamp};
 use rustix::io::Errno;
 
 use super::error::{VfsError, VfsResult};
+use super::handle::Handle;
 
 /// Bytes that are copied at once.
 pub(crate) const COPY_PIECE: usize = 1 << 20;
@@ -122,13 +123,13 @@ impl From<&Statx> for Meta {
 /// An open regular file. Reads and writes at offsets may run at the same time; appends must not.
 #[derive(Debug)]
 pub(crate) struct File {
-    fd: OwnedFd,
+    handle: Handle,
     path: PathBuf,
 }
 
 impl File {
-    pub(super) fn new(fd: OwnedFd, path: PathBuf) -> Self {
-        Self { fd, path }
+    pub(super) fn new(handle: Handle, path: PathBuf) -> Self {
+        Self { handle, path }
     }
 
     /// The same file, which got another name.
@@ -149,7 +150,7 @@ impl File {
     pub(crate) fn read_at(&self, buf: &mut [u8], offset: u64) -> VfsResult<usize> {
         let mut done = 0;
         while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            match rustix::io::pread(&self.fd, rest, offset + done as u64) {
+            match self.handle.pread(rest, offset + done as u64) {
                 Ok(0) => break,
                 Ok(count) => done += count,
                 Err(Errno::INTR) => {}
@@ -172,13 +173,13 @@ impl File {
     /// where Linux would ignore the offset.
     pub(crate) fn write_all_at(&self, bytes: &[u8], offset: u64) -> VfsResult<()> {
         let at = |done: usize| offset + done as u64;
-        self.write_whole(bytes, |rest, done| rustix::io::pwrite(&self.fd, rest, at(done)))
+        self.write_whole(bytes, |rest, done| self.handle.pwrite(rest, at(done)))
     }
 
     /// Writes all of `bytes` at the end ([`Access::Append`]), or else after what this handle wrote before. After an
     /// error any part of them may stand there.
     pub(crate) fn append_all(&self, bytes: &[u8]) -> VfsResult<()> {
-        self.write_whole(bytes, |rest, _| rustix::io::write(&self.fd, rest))
+        self.write_whole(bytes, |rest, _| self.handle.write(rest))
     }
 
     /// Appends the bytes of `source` in `range`, as far as they are there, in pieces: memory does not grow with them.
@@ -212,7 +213,7 @@ impl File {
 
     /// Size, times, identity.
     pub(crate) fn meta(&self) -> VfsResult<Meta> {
-        Meta::of(&self.fd).map_err(self.fault("look at"))
+        self.handle.meta().map_err(self.fault("look at"))
     }
 
     /// Bytes.
@@ -228,12 +229,12 @@ impl File {
     /// Makes the bytes, and what is needed to find them, durable (`fdatasync`). A failure is final: the kernel may
     /// have dropped the bytes, so a second call that succeeds proves nothing.
     pub(crate) fn sync_data(&self) -> VfsResult<()> {
-        rustix::fs::fdatasync(&self.fd).map_err(self.fault("sync"))
+        self.handle.fdatasync().map_err(self.fault("sync"))
     }
 
     /// Makes bytes and metadata durable (`fsync`). A failure is final, as with [`File::sync_data`].
     pub(crate) fn sync_all(&self) -> VfsResult<()> {
-        rustix::fs::fsync(&self.fd).map_err(self.fault("sync"))
+        self.handle.fsync().map_err(self.fault("sync"))
     }
 
     /// Makes sure that there is room for the bytes in `range` of this file (`fallocate`), without changing its length.
@@ -244,7 +245,7 @@ impl File {
             return Ok(());
         }
         loop {
-            match rustix::fs::fallocate(&self.fd, FallocateFlags::KEEP_SIZE, range.start, len) {
+            match self.handle.fallocate(FallocateFlags::KEEP_SIZE, range.start, len) {
                 Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(VfsError::os("reserve room in", &self.path, errno)),
@@ -254,17 +255,17 @@ impl File {
 
     /// Cuts the file to `len` bytes.
     pub(crate) fn truncate(&self, len: u64) -> VfsResult<()> {
-        rustix::fs::ftruncate(&self.fd, len).map_err(self.fault("cut"))
+        self.handle.ftruncate(len).map_err(self.fault("cut"))
     }
 
     /// Sets the permission bits.
     pub(crate) fn set_mode(&self, mode: u32) -> VfsResult<()> {
-        rustix::fs::fchmod(&self.fd, Mode::from_raw_mode(mode)).map_err(self.fault("set the permissions of"))
+        self.handle.fchmod(mode).map_err(self.fault("set the permissions of"))
     }
 
     /// Takes the kernel's exclusive lock on the file, until it is closed; `false` where another process has it.
     pub(crate) fn try_lock(&self) -> VfsResult<bool> {
-        match rustix::fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
+        match self.handle.flock() {
             Ok(()) => Ok(true),
             Err(Errno::WOULDBLOCK) => Ok(false),
             Err(errno) => Err(VfsError::os("lock", &self.path, errno)),

@@ -1,0 +1,222 @@
+//! An open file or folder, and the system calls on it that the driver uses.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::file::{Kind, Meta};
+#[cfg(test)]
+use super::sim;
+
+// Not NOFOLLOW: with it the kernel calls a link "not a directory", without it BELOW refuses the link as what it is.
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+const BELOW: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
+
+/// An open file or folder; closed when dropped.
+#[derive(Debug)]
+pub(super) enum Handle {
+    /// Of the kernel.
+    Real(OwnedFd),
+    /// Of a simulated file system.
+    #[cfg(test)]
+    Sim(sim::Fd),
+}
+
+/// Each is the system call of its name.
+impl Handle {
+    /// Opens a folder by its path in the system, following links.
+    pub(super) fn open_root(path: &Path) -> Result<Self, Errno> {
+        rustix::fs::openat(CWD, path, FOLDER, Mode::empty()).map(Self::Real)
+    }
+
+    /// Makes a folder by its path in the system.
+    pub(super) fn make_root(path: &Path) -> Result<(), Errno> {
+        rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(0o777))
+    }
+
+    /// Opens `rel` below this folder.
+    pub(super) fn open(&self, rel: &Path, flags: OFlags, mode: Mode) -> Result<Self, Errno> {
+        match self {
+            Self::Real(fd) => rustix::fs::openat2(fd, rel, flags | OFlags::CLOEXEC, mode, BELOW).map(Self::Real),
+            #[cfg(test)]
+            Self::Sim(fd) => fd.open(rel, flags, mode).map(Self::Sim),
+        }
+    }
+
+    pub(super) fn mkdir(&self, name: &OsStr, mode: u32) -> Result<(), Errno> {
+        match self {
+            Self::Real(fd) => rustix::fs::mkdirat(fd, name, Mode::from_raw_mode(mode)),
+            #[cfg(test)]
+            Self::Sim(fd) => fd.mkdir(name, mode),
+        }
+    }
+
+    pub(super) fn rename(&self, name: &OsStr, to: &Self, new_name: &OsStr, flags: RenameFlags) -> Result<(), Errno> {
+        match (self, to) {
+            (Self::Real(from), Self::Real(to)) => rustix::fs::renameat_with(from, name, to, new_name, flags),
+            #[cfg(test)]
+            (Self::Sim(from), Self::Sim(to)) => from.rename(name, to, new_name, flags),
+            #[cfg(test)]
+            _ => Err(Errno::XDEV),
+        }
+    }
+
+    pub(super) fn link(&self, name: &OsStr, to: &Self, new_name: &OsStr) -> Result<(), Errno> {
+        match (self, to) {
+            (Self::Real(from), Self::Real(to)) => rustix::fs::linkat(from, name, to, new_name, AtFlags::empty()),
+            #[cfg(test)]
+            (Self::Sim(from), Self::Sim(to)) => from.link(name, to, new_name),
+            #[cfg(test)]
+            _ => Err(Errno::XDEV),
+        }
+    }
+
+    pub(super) fn unlink(&self, name: &OsStr, flags: AtFlags) -> Result<(), Errno> {
+        match self {
+            Self::Real(fd) => rustix::fs::unlinkat(fd, name, flags),
+            #[cfg(test)]
+            Self::Sim(fd) => fd.unlink(name, flags.contains(AtFlags::REMOVEDIR)),
+        }
+    }
+
+    /// The names in this folder.
+    pub(super) fn names(&self) -> Result<Names, Errno> {
+        match self {
+            Self::Real(fd) => rustix::fs::Dir::read_from(fd).map(Names::Real),
+            #[cfg(test)]
+            Self::Sim(fd) => fd.names().map(Names::Sim),
+        }
+    }
+
+    pub(super) fn meta(&self) -> Result<Meta, Errno> {
+        match self {
+            Self::Real(fd) => Meta::of(fd),
+            #[cfg(test)]
+            Self::Sim(fd) => fd.meta(),
+        }
+    }
+
+    /// A path by which the kernel finds what is open here.
+    pub(super) fn path(&self) -> String {
+        match self {
+            Self::Real(fd) => format!("/proc/self/fd/{}", fd.as_raw_fd()),
+            #[cfg(test)]
+            Self::Sim(_) => "/proc/self/fd/-1".into(),
+        }
+    }
+
+    pub(super) fn pread(&self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        match self {
+            Self::Real(fd) => rustix::io::pread(fd, buf, offset),
+            #[cfg(test)]
+            Self::Sim(fd) => fd.pread(buf, offset),
+        }
+    }
+
+    pub(super) fn pwrite(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
+        match self {
+            Self::Real(fd) => rustix::io::pwrite(fd, bytes, offset),
+            #[cfg(test)]
+            Self::Sim(fd) => fd.write(bytes, Some(offset)),
+        }
+    }
+
+    pub(super) fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        match self {
+            Self::Real(fd) => rustix::io::write(fd, bytes),
+            #[cfg(test)]
+            Self::Sim(fd) => fd.write(bytes, None),
+        }
+    }
+
+    pub(super) fn fdatasync(&self) -> Result<(), Errno> {
+        match self {
+            Self::Real(fd) => rustix::fs::fdatasync(fd),
+            #[cfg(test)]
+            Self::Sim(fd) => fd.sync(),
+        }
+    }
+
+    pub(super) fn fsync(&self) -> Result<(), Errno> {
+        match self {
+            Self::Real(fd) => rustix::fs::fsync(fd),
+            #[cfg(test)]
+            Self::Sim(fd) => fd.sync(),
+        }
+    }
+
+    pub(super) fn syncfs(&self) -> Result<(), Errno> {
+        match self {
+            Self::Real(fd) => rustix::fs::syncfs(fd),
+            #[cfg(test)]
+            Self::Sim(fd) => fd.syncfs(),
+        }
+    }
+
+    pub(super) fn fallocate(&self, flags: FallocateFlags, offset: u64, len: u64) -> Result<(), Errno> {
+        match self {
+            Self::Real(fd) => rustix::fs::fallocate(fd, flags, offset, len),
+            #[cfg(test)]
+            Self::Sim(fd) => fd.reserve(flags, offset, len),
+        }
+    }
+
+    pub(super) fn ftruncate(&self, len: u64) -> Result<(), Errno> {
+        match self {
+            Self::Real(fd) => rustix::fs::ftruncate(fd, len),
+            #[cfg(test)]
+            Self::Sim(fd) => fd.truncate(len),
+        }
+    }
+
+    pub(super) fn fchmod(&self, mode: u32) -> Result<(), Errno> {
+        match self {
+            Self::Real(fd) => rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)),
+            #[cfg(test)]
+            Self::Sim(fd) => fd.chmod(mode),
+        }
+    }
+
+    /// Takes the lock, without waiting for it.
+    pub(super) fn flock(&self) -> Result<(), Errno> {
+        match self {
+            Self::Real(fd) => rustix::fs::flock(fd, FlockOperation::NonBlockingLockExclusive),
+            #[cfg(test)]
+            Self::Sim(fd) => fd.lock_alone(),
+        }
+    }
+}
+
+/// The names in a folder, with what they name where the file system tells it.
+pub(super) enum Names {
+    Real(rustix::fs::Dir),
+    #[cfg(test)]
+    Sim(std::vec::IntoIter<(OsString, Kind)>),
+}
+
+impl Iterator for Names {
+    type Item = Result<(OsString, Option<Kind>), Errno>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Real(dir) => loop {
+                let entry = match dir.next()? {
+                    Ok(entry) => entry,
+                    Err(errno) => return Some(Err(errno)),
+                };
+                let name = OsString::from_vec(entry.file_name().to_bytes().to_vec());
+                if name != "." && name != ".." {
+                    let kind = Some(entry.file_type()).filter(|&kind| kind != FileType::Unknown).map(Kind::from);
+                    return Some(Ok((name, kind)));
+                }
+            },
+            #[cfg(test)]
+            Self::Sim(names) => names.next().map(|(name, kind)| Ok((name, Some(kind)))),
+        }
+    }
+}
