@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use folio::{AppendLog, BlobStore, ChangeStream, JsonKv, LogList, LogName, Project, ProjectId, Result};
+use folio::{
+    AppendLog, BlobStore, ChangeStream, CommitOutcome, Error, JsonKv, LogList, LogName, Operation, Project, ProjectId, Result,
+};
 
 use crate::call::Call;
 use crate::changes;
@@ -56,5 +58,9 @@ impl Project for HttpProject {
 
     async fn changes(&self) -> Result<ChangeStream> {
         changes::subscribe(Arc::clone(&self.http), self.at("changes")).await
+    }
+
+    async fn commit(&self, _operations: Vec<Operation>) -> Result<CommitOutcome> {
+        Err(Error::Unsupported { what: "a commit".into(), why: "it does not go over HTTP yet".into() })
     }
 }

@@ -88,7 +88,7 @@ impl Problem {
     /// The table. `docs/http.md` shows it to users, and a test compares the two.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Store(error) => match error {
+            Self::Store(error) => match error.cause() {
                 Error::InvalidName { .. }
                 | Error::InvalidCursor { .. }
                 | Error::InvalidEtag { .. }
@@ -194,7 +194,7 @@ impl IntoResponse for Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match &self {
-            Self::Store(Error::Retry { .. }) => {
+            Self::Store(error) if matches!(error.cause(), Error::Retry { .. }) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::Http(Refusal::RangeNotSatisfiable { size }) => {

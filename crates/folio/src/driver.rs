@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use crate::blob::BlobStore;
 use crate::change::ChangeStream;
+use crate::commit::{CommitOutcome, Operation};
 use crate::docs::JsonKv;
 use crate::error::Result;
 use crate::log::AppendLog;
@@ -116,6 +117,15 @@ pub trait Driver: Send + Sync {
     /// A named collection of documents outside projects.
     fn collection(&self, name: &CollectionName) -> Arc<dyn JsonKv>;
 
+    /// Whether it takes writes. Asks what is known already; touches no storage.
+    ///
+    /// # Errors
+    /// [`StoreFailed`](crate::Error::StoreFailed) with the first failure, where writes are refused until the store is
+    /// opened again.
+    async fn ready(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Ends background work and releases the store (a lock, open files) once running calls are done. What was
     /// acknowledged is kept as the durability says, and made durable here where it was not yet.
     async fn close(&self) -> Result<()>;
@@ -141,4 +151,29 @@ pub trait Project: Send + Sync {
 
     /// Changes of files and documents together, in the order they were noticed.
     async fn changes(&self) -> Result<ChangeStream>;
+
+    /// Does all `operations`, on any targets in the project, or none of them; durable when acknowledged.
+    ///
+    /// - Every condition (also an expected head) and every path is judged on what is there before the commit. The
+    ///   operations are judged in their order, and the first that cannot be done is the answer.
+    /// - Each target comes at most once. No operations do nothing.
+    /// - After a crash all of it is there or nothing.
+    /// - Among those who write through Folio, a commit is atomic and isolated: none sees its targets change in between.
+    /// - Readers read one thing at a time, and may find one target changed a moment before another. Once the commit is
+    ///   acknowledged, all of it is read. Who has read an entry of it reads its documents and files, too.
+    /// - Changes are told after all is in, one event for each document and file.
+    /// - Bodies of files are taken one after the other, in the order of the operations; one that fails leaves everything
+    ///   as it was.
+    ///
+    /// One append may carry an idempotency key, which then belongs to the whole commit: a retry with the same operations
+    /// (conditions aside) changes nothing and answers [`Replayed`](CommitOutcome::Replayed). The key is looked up before
+    /// anything else is judged.
+    ///
+    /// # Errors
+    /// What the single calls answer; all are [of an operation](crate::Error::operation) where one is to blame.
+    /// [`Invalid`](crate::Error::Invalid) for a target that comes twice, more than
+    /// [`MAX_OPERATIONS`](crate::commit::MAX_OPERATIONS), or a second key; [`TooLarge`](crate::Error::TooLarge) also where
+    /// all values and entries together are over the limit for one body;
+    /// [`KeyReused`](crate::Error::KeyReused) where the key came with another commit or append.
+    async fn commit(&self, operations: Vec<Operation>) -> Result<CommitOutcome>;
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::cursor::{Position, Seq};
 use crate::etag::Etag;
@@ -224,12 +224,56 @@ pub enum Error {
         /// What the operating system said.
         why: String,
     },
+    /// One operation of a commit was refused, and so all of it was. The code and the fields are those of `error`.
+    #[error("operation {operation} of the commit: {error}")]
+    // Read back it is `error` alone: whoever needs the operation reads it beside.
+    #[serde(untagged, skip_deserializing)]
+    InOperation {
+        /// Which operation, counted from 0.
+        operation: usize,
+        /// Why.
+        #[serde(flatten, serialize_with = "members")]
+        error: Box<Error>,
+    },
+}
+
+/// The members of an error, beside those that stand there already.
+fn members<S: Serializer>(error: &Error, serializer: S) -> Result<S::Ok, S::Error> {
+    // By way of a value, so that the types of nested errors don't nest.
+    serde_json::to_value(error).map_err(serde::ser::Error::custom)?.serialize(serializer)
 }
 
 impl Error {
     /// An argument that cannot be meant.
     pub fn invalid(what: impl Into<String>) -> Self {
         Self::Invalid { what: what.into() }
+    }
+
+    /// This error, as that of the operation `at` of a commit, counted from 0. One that names its operation keeps it.
+    #[must_use]
+    pub fn in_operation(self, at: usize) -> Self {
+        match self {
+            Self::InOperation { .. } => self,
+            error => Self::InOperation { operation: at, error: Box::new(error) },
+        }
+    }
+
+    /// The operation of a commit that was refused, counted from 0, where it is known.
+    #[must_use]
+    pub fn operation(&self) -> Option<usize> {
+        match self {
+            Self::InOperation { operation, .. } => Some(*operation),
+            _ => None,
+        }
+    }
+
+    /// The error itself, without the operation of a commit that it belongs to.
+    #[must_use]
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::InOperation { error, .. } => error.cause(),
+            error => error,
+        }
     }
 
     /// For a driver: the project does not exist.
@@ -314,6 +358,7 @@ impl Error {
             Self::Retry { .. } => "retry",
             Self::Transport { .. } => "transport",
             Self::Io { .. } => "io",
+            Self::InOperation { error, .. } => error.code(),
         }
     }
 }
@@ -336,6 +381,10 @@ mod tests {
             let text = serde_json::to_string(&error).unwrap();
             assert!(text.contains(&format!("\"code\":\"{}\"", error.code())), "{text}");
             assert_eq!(serde_json::from_str::<Error>(&text).unwrap(), error);
+            let of_a_commit = error.clone().in_operation(2).in_operation(3);
+            assert_eq!((of_a_commit.code(), of_a_commit.operation(), of_a_commit.cause()), (error.code(), Some(2), &error));
+            let text = serde_json::to_value(&of_a_commit).unwrap();
+            assert_eq!((&text["code"], &text["operation"]), (&error.code().into(), &2.into()));
         }
     }
 }

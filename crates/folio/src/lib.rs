@@ -8,6 +8,7 @@
 pub mod blob;
 pub mod change;
 pub mod clock;
+pub mod commit;
 pub mod cursor;
 pub mod docs;
 pub mod driver;
@@ -33,6 +34,7 @@ pub use blob::{
 };
 pub use change::{Change, ChangeStream, Target};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use commit::{CommitOutcome, Current, Done, Operation};
 pub use cursor::{Cursor, Epoch, Position, Seq};
 pub use docs::{DeleteOutcome, DocInfo, DocList, DocListOptions, Document, JsonKv, PatchOutcome};
 pub use driver::{Driver, DriverInfo, Durability, LogList, Project, ProjectList};

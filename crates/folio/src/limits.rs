@@ -11,7 +11,7 @@ pub const MAX_KEY: usize = 256;
 pub struct Limits {
     /// One entry's payload. 1 MiB by default.
     pub entry: usize,
-    /// All payloads of one append, or one document. 32 MiB by default.
+    /// All payloads of one append, one document, or all of both in one commit. 32 MiB by default.
     pub body: usize,
 }
 
@@ -41,6 +41,14 @@ impl Limits {
     /// [`Error::TooLarge`].
     pub fn check_document(&self, bytes: usize) -> Result<()> {
         check("a document", bytes, self.body)
+    }
+
+    /// Checks the values and entries of one commit, together.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    pub fn check_commit(&self, bytes: usize) -> Result<()> {
+        check("a commit (without its files)", bytes, self.body)
     }
 
     /// Checks an idempotency key: visible ASCII only, because it has to come through an HTTP header unchanged.

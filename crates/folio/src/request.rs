@@ -5,8 +5,10 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::commit::Operation;
 use crate::cursor::{Position, Seq};
 use crate::error::{Error, Result};
+use crate::etag::Etag;
 use crate::limits::Limits;
 use crate::log::{AppendOptions, Appended, Data};
 
@@ -30,9 +32,35 @@ impl Digest {
         (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok().map(Self))?
     }
 
+    fn of_key(key: &str) -> Self {
+        Self::finish(Sha256::new().chain_update(key))
+    }
+
     fn finish(hasher: Sha256) -> Self {
         let digest: [u8; 32] = hasher.finalize().into();
         Self(digest.iter().take(8).fold(0, |all, &byte| all << 8 | u64::from(byte)))
+    }
+}
+
+/// Adds one thing of a request: what it is, and its parts, each after its length.
+fn add<B: AsRef<[u8]>>(request: &mut Sha256, tag: u8, parts: &[B]) {
+    request.update([tag]);
+    for part in parts.iter().map(AsRef::as_ref) {
+        request.update((part.len() as u64).to_le_bytes());
+        request.update(part);
+    }
+}
+
+/// Adds the entries of an append and the wish to close.
+fn add_unit(request: &mut Sha256, entries: &[Data], close: bool) {
+    for entry in entries {
+        match entry {
+            Data::Json(value) => add(request, b'j', &[value.as_str()]),
+            Data::Bytes(bytes) => add(request, b'b', &[bytes]),
+        }
+    }
+    if close {
+        request.update(b"c");
     }
 }
 
@@ -55,19 +83,34 @@ impl Keyed {
         let Some(key) = &options.idempotency_key else { return Ok(None) };
         Limits::check_key(key)?;
         let mut request = Sha256::new();
-        for entry in entries {
-            let (tag, bytes): (_, &[u8]) = match entry {
-                Data::Json(value) => (b'j', value.as_str().as_bytes()),
-                Data::Bytes(bytes) => (b'b', bytes),
-            };
-            request.update([tag]);
-            request.update((bytes.len() as u64).to_le_bytes());
-            request.update(bytes);
+        add_unit(&mut request, entries, options.close);
+        Ok(Some(Self { key: Digest::of_key(key), request: Digest::finish(request) }))
+    }
+
+    /// The digests of a commit whose operation at `keyed` carries the key: of all that it does, files by the `tags` of
+    /// their bodies (by place in `operations`). Not of its conditions, as with the expected head of an append.
+    pub(crate) fn of_commit(operations: &[Operation], keyed: usize, tags: &[Option<Etag>]) -> Option<Self> {
+        let key = operations.get(keyed)?.idempotency_key()?;
+        let mut request = Sha256::new();
+        // No append begins so: its first byte would be `j` or `b`, or `c` and the end.
+        request.update(b"commit");
+        for (at, operation) in operations.iter().enumerate() {
+            match operation {
+                Operation::PutDoc { key, value, .. } => add(&mut request, b'p', &[key.as_str(), value.as_str()]),
+                Operation::PatchDoc { key, patch, .. } => add(&mut request, b'm', &[key.as_str(), patch.as_str()]),
+                Operation::DeleteDoc { key, .. } => add(&mut request, b'd', &[key.as_str()]),
+                Operation::PutFile { path, .. } => {
+                    let tag = tags.get(at).copied().flatten()?;
+                    add(&mut request, b'w', &[path.as_str(), &tag.to_string()]);
+                }
+                Operation::DeleteFile { path, .. } => add(&mut request, b'r', &[path.as_str()]),
+                Operation::Append { log, entries, options } => {
+                    add(&mut request, if at == keyed { b'k' } else { b'a' }, &[log.as_str(), &entries.len().to_string()]);
+                    add_unit(&mut request, entries, options.close);
+                }
+            }
         }
-        if options.close {
-            request.update(b"c");
-        }
-        Ok(Some(Self { key: Digest::finish(Sha256::new().chain_update(key)), request: Digest::finish(request) }))
+        Some(Self { key: Digest::of_key(key), request: Digest::finish(request) })
     }
 }
 
@@ -132,7 +175,10 @@ impl KeyTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blob::WriteCondition;
+    use crate::cursor::Cursor;
     use crate::json::Json;
+    use crate::name::{DocKey, FilePath, LogName};
 
     fn keyed(key: &str, entries: &[Data], close: bool) -> Keyed {
         let options = AppendOptions { idempotency_key: Some(key.into()), close, ..AppendOptions::default() };
@@ -151,6 +197,52 @@ mod tests {
         let request = keyed("k", &[json("1"), Data::Bytes("ab".into())], true).request;
         // printf 'j\1\0\0\0\0\0\0\0001b\2\0\0\0\0\0\0\0abc' | sha256sum
         assert_eq!(request.to_string(), "322cfec24fd4b6fc");
+    }
+
+    fn of_commit(operations: &[Operation], keyed: usize) -> Keyed {
+        let tags: Vec<_> = operations.iter().map(|_| Some(Etag::of(b"body"))).collect();
+        Keyed::of_commit(operations, keyed, &tags).unwrap()
+    }
+
+    fn operations(log: &str, entries: &[&str], condition: WriteCondition, expected_head: Option<Cursor>) -> Vec<Operation> {
+        let key = DocKey::new("k").unwrap();
+        let path = FilePath::new("a/b").unwrap();
+        let value = Json::parse(b"{}").unwrap();
+        let body = Box::pin(futures_util::stream::empty());
+        let options = AppendOptions { expected_head, idempotency_key: Some("hello".into()), close: false };
+        vec![
+            Operation::PutDoc { key, value, condition },
+            Operation::PutFile { path, body, condition },
+            Operation::Append {
+                log: LogName::new(log).unwrap(),
+                entries: entries.iter().map(|text| json(text)).collect(),
+                options,
+            },
+        ]
+    }
+
+    #[test]
+    fn a_commits_digest_is_fixed_and_covers_all_but_its_conditions() {
+        let plain = of_commit(&operations("history", &["1"], WriteCondition::None, None), 2);
+        assert_eq!(plain.key.to_string(), "2cf24dba5fb0a30e", "that of the key alone");
+        // The value is that of `sha256sum`, of: commit p<1>k<2>{} w<3>a/b<32>(tag) k<7>history<1>1 j<1>1, without spaces,
+        // each <n> as 8 bytes, the lowest first.
+        assert_eq!(plain.request.to_string(), "528fcce0699b0a35");
+        let conditional = operations("history", &["1"], WriteCondition::Absent, Some(Cursor::bare(7)));
+        assert_eq!(of_commit(&conditional, 2), plain, "a retry that has learned since is the same request");
+        let others = [
+            of_commit(&operations("other", &["1"], WriteCondition::None, None), 2),
+            of_commit(&operations("history", &["2"], WriteCondition::None, None), 2),
+            of_commit(&operations("history", &["1"], WriteCondition::None, None)[1..], 1),
+            of_commit(&operations("history", &["1"], WriteCondition::None, None)[2..], 0),
+            keyed("hello", &[json("1")], false),
+        ];
+        for other in others {
+            assert_ne!(other.request, plain.request);
+        }
+        let operations = operations("history", &["1"], WriteCondition::None, None);
+        let another_body = [None, Some(Etag::of(b"another body")), None];
+        assert_ne!(Keyed::of_commit(&operations, 2, &another_body).unwrap().request, plain.request);
     }
 
     #[test]

@@ -11,9 +11,10 @@ use super::scope::Scope;
 use super::store::Store;
 use crate::blob::BlobStore;
 use crate::change::ChangeStream;
+use crate::commit::{CommitOutcome, Operation};
 use crate::docs::JsonKv;
 use crate::driver::{LogList, Project};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hub::Filter;
 use crate::limits::Limits;
 use crate::log::AppendLog;
@@ -62,5 +63,9 @@ impl Project for FsProject {
 
     async fn changes(&self) -> Result<ChangeStream> {
         self.store().subscribe(&Scope::Project(self.id.clone()), Filter::All).await
+    }
+
+    async fn commit(&self, _operations: Vec<Operation>) -> Result<CommitOutcome> {
+        Err(Error::Unsupported { what: "a commit".into(), why: "the fs driver has none yet".into() })
     }
 }

@@ -29,16 +29,25 @@ pub(super) type DocTable = BTreeMap<DocKey, Doc>;
 
 #[derive(Clone, Debug)]
 pub(super) struct Doc {
-    document: Document,
+    pub(super) document: Document,
     modified: u64,
 }
 
 /// Of the text as it would stand in a file: with a newline at its end.
-fn tag(value: &Json) -> Etag {
+pub(super) fn tag(value: &Json) -> Etag {
     let mut hasher = EtagHasher::default();
     hasher.update(value.as_str().as_bytes());
     hasher.update(b"\n");
     hasher.finish()
+}
+
+/// What a merge patch makes of what is there.
+pub(super) fn patched(base: Option<&Document>, patch: &Json) -> Document {
+    let value = match base {
+        Some(document) => document.value.merge_patch(patch),
+        None => Json::patch_of_nothing(patch),
+    };
+    Document { etag: tag(&value), value }
 }
 
 pub(super) struct MemoryDocs {
@@ -80,11 +89,21 @@ impl MemoryDocs {
         if condition.holds(current) { Ok(current.is_some()) } else { Err(current) }
     }
 
-    fn store(&self, state: &mut State, key: &DocKey, document: Document) -> Result<()> {
+    pub(super) fn store(&self, state: &mut State, key: &DocKey, document: Document) -> Result<()> {
         let etag = document.etag;
         let doc = Doc { document, modified: self.store.now() };
         state.docs_mut(&self.scope)?.insert(key.clone(), doc);
         state.tell(&self.scope, Change::Put { target: Target::Doc(key.clone()), etag: Some(etag) });
+        Ok(())
+    }
+
+    /// Removes what is there.
+    pub(super) fn remove(&self, state: &mut State, key: &DocKey) -> Result<()> {
+        state.docs_mut(&self.scope)?.remove(key);
+        if state.outside.get(&self.scope).is_some_and(BTreeMap::is_empty) {
+            state.outside.remove(&self.scope);
+        }
+        state.tell(&self.scope, Change::Delete { target: Target::Doc(key.clone()) });
         Ok(())
     }
 }
@@ -138,11 +157,7 @@ impl JsonKv for MemoryDocs {
         loop {
             // Merging and hashing can take long, so they happen without the lock, and again if another write came first.
             let base = self.get(key).await?;
-            let value = match &base {
-                Some(document) => document.value.merge_patch(&patch),
-                None => Json::patch_of_nothing(&patch),
-            };
-            let written = Document { etag: tag(&value), value };
+            let written = patched(base.as_ref(), &patch);
             let mut state = self.store.lock();
             let table = state.docs(&self.scope)?.unwrap_or(&nothing);
             if let Err(current) = Self::check(table, key, condition) {
@@ -164,11 +179,7 @@ impl JsonKv for MemoryDocs {
             Ok(false) => return Ok(DeleteOutcome::Deleted(false)),
             Ok(true) => {}
         }
-        state.docs_mut(&self.scope)?.remove(key);
-        if state.outside.get(&self.scope).is_some_and(BTreeMap::is_empty) {
-            state.outside.remove(&self.scope);
-        }
-        state.tell(&self.scope, Change::Delete { target: Target::Doc(key.clone()) });
+        self.remove(&mut state, key)?;
         Ok(DeleteOutcome::Deleted(true))
     }
 

@@ -28,7 +28,7 @@ pub(super) type FileTable = BTreeMap<Box<str>, File>;
 pub(super) struct File {
     path: FilePath,
     bytes: Bytes,
-    etag: Etag,
+    pub(super) etag: Etag,
     modified: u64,
 }
 
@@ -45,7 +45,7 @@ fn below<'a>(table: &'a FileTable, folder: &str) -> impl Iterator<Item = &'a Fil
 }
 
 /// Refuses a path where a folder stands, or that leads through a file.
-fn check_path(table: &FileTable, path: &FilePath) -> Result<()> {
+pub(super) fn check_path(table: &FileTable, path: &FilePath) -> Result<()> {
     if below(table, path.as_str()).next().is_some() {
         return Err(Error::folder_at(path));
     }
@@ -56,7 +56,7 @@ fn check_path(table: &FileTable, path: &FilePath) -> Result<()> {
     }
 }
 
-async fn collect(mut body: ByteStream) -> Result<Bytes> {
+pub(super) async fn collect(mut body: ByteStream) -> Result<Bytes> {
     let mut whole = Vec::new();
     while let Some(piece) = body.next().await {
         whole.extend_from_slice(&piece?);
@@ -78,6 +78,22 @@ impl MemoryFiles {
     fn find(&self, path: &FilePath) -> Result<Option<File>> {
         let state = self.store.lock();
         Ok(state.project(&self.project)?.files.get(path.as_str()).cloned())
+    }
+
+    pub(super) fn store(&self, state: &mut State, path: &FilePath, bytes: Bytes, etag: Etag) -> Result<()> {
+        let file = File { path: path.clone(), bytes, etag, modified: self.store.now() };
+        state.project_mut(&self.project)?.files.insert(path.as_str().into(), file);
+        self.tell(state, Change::Put { target: Target::File(path.clone()), etag: Some(etag) });
+        Ok(())
+    }
+
+    /// True if something was there.
+    pub(super) fn remove(&self, state: &mut State, path: &FilePath) -> Result<bool> {
+        let existed = state.project_mut(&self.project)?.files.remove(path.as_str()).is_some();
+        if existed {
+            self.tell(state, Change::Delete { target: Target::File(path.clone()) });
+        }
+        Ok(existed)
     }
 
     fn tell(&self, state: &State, change: Change) {
@@ -108,30 +124,23 @@ impl BlobStore for MemoryFiles {
         let bytes = collect(body).await?;
         let etag = Etag::of(&bytes);
         let mut state = self.store.lock();
-        let files = &mut state.project_mut(&self.project)?.files;
+        let files = &state.project(&self.project)?.files;
         check_path(files, path)?;
         let current = files.get(path.as_str()).map(|file| file.etag);
         if !condition.holds(current) {
             return Ok(WriteOutcome::Precondition { current });
         }
-        let file = File { path: path.clone(), bytes, etag, modified: self.store.now() };
-        files.insert(path.as_str().into(), file);
-        self.tell(&state, Change::Put { target: Target::File(path.clone()), etag: Some(etag) });
+        self.store(&mut state, path, bytes, etag)?;
         Ok(WriteOutcome::Written { etag, created: current.is_none() })
     }
 
     async fn delete(&self, path: &FilePath, condition: WriteCondition) -> Result<DeleteOutcome> {
         let mut state = self.store.lock();
-        let files = &mut state.project_mut(&self.project)?.files;
-        let current = files.get(path.as_str()).map(|file| file.etag);
+        let current = state.project(&self.project)?.files.get(path.as_str()).map(|file| file.etag);
         if !condition.holds(current) {
             return Ok(DeleteOutcome::Precondition { current });
         }
-        let existed = files.remove(path.as_str()).is_some();
-        if existed {
-            self.tell(&state, Change::Delete { target: Target::File(path.clone()) });
-        }
-        Ok(DeleteOutcome::Deleted(existed))
+        Ok(DeleteOutcome::Deleted(self.remove(&mut state, path)?))
     }
 
     async fn list(&self, options: FileListOptions) -> Result<FileList> {

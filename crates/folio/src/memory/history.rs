@@ -51,46 +51,55 @@ impl MemoryLog {
         log.map(read).unwrap_or_default()
     }
 
-    fn appended(
-        &self,
-        state: &mut State,
-        entries: Vec<Data>,
-        options: &AppendOptions,
-        keyed: Option<Keyed>,
-    ) -> Result<AppendOutcome> {
-        let State { projects, counters, .. } = state;
-        let project = projects.get_mut(&self.project).ok_or_else(|| Error::no_project(&self.project))?;
-        let logs = &mut project.logs;
+    /// Decides on an append; `writes` unless it is one of nothing.
+    pub(super) fn judge(&self, logs: &Logs, writes: bool, options: &AppendOptions, keyed: Option<Keyed>) -> Result<Verdict> {
         self.refuse_gone(logs)?;
         let head = logs.get(&self.name).map_or(Position::START, Log::position);
-        let count = entries.len() as u64;
-        if count == 0 && !options.close {
-            let nothing = Appended { first: head.seq + 1, last: head.seq, cursor: head, replayed: false };
-            return Ok(AppendOutcome::Appended(nothing));
+        if !writes {
+            return Ok(Verdict::Nothing(Appended { first: head.seq + 1, last: head.seq, cursor: head, replayed: false }));
         }
         if let Some(log) = logs.get(&self.name) {
             if let Some((keyed, key)) = keyed.zip(options.idempotency_key.as_deref())
                 && let Some(answer) = log.keys.find(keyed, key)?
             {
-                return Ok(AppendOutcome::Appended(answer));
+                return Ok(Verdict::Replayed(answer));
             }
             if log.is_closed() {
                 return Err(Error::closed(&self.name, head));
             }
         }
-        if options.expected_head.is_some_and(|expected| !expects(expected, head)) {
-            return Ok(AppendOutcome::Precondition { head });
+        match options.expected_head {
+            Some(expected) if !expects(expected, head) => Ok(Verdict::Moved { head }),
+            _ => Ok(Verdict::Fits),
         }
-        let now = self.store.now();
-        let log = logs.get_or_insert(&self.name, || Log::new(counters.life()));
-        log.append(entries, options.close, now, counters);
-        let (first, cursor) = (head.seq + 1, log.position());
+    }
+
+    /// Appends what was found to fit, and wakes readers.
+    pub(super) fn write(&self, state: &mut State, entries: Vec<Data>, close: bool, keyed: Option<Keyed>) -> Result<Appended> {
+        let State { projects, counters, .. } = state;
+        let project = projects.get_mut(&self.project).ok_or_else(|| Error::no_project(&self.project))?;
+        let log = project.logs.get_or_insert(&self.name, || Log::new(counters.life()));
+        let first = log.position().seq + 1;
+        log.append(entries, close, self.store.now(), counters);
+        let cursor = log.position();
         if let Some(keyed) = keyed {
             log.keys.remember(keyed, Answer { first, cursor });
         }
         state.wake(&self.project, &self.name);
-        Ok(AppendOutcome::Appended(Appended { first, last: cursor.seq, cursor, replayed: false }))
+        Ok(Appended { first, last: cursor.seq, cursor, replayed: false })
     }
+}
+
+/// What is decided on an append.
+pub(super) enum Verdict {
+    /// Nothing is to be done; this is the answer.
+    Nothing(Appended),
+    /// Done before; this was the answer.
+    Replayed(Appended),
+    /// The head is not the expected one.
+    Moved { head: Position },
+    /// It can be done.
+    Fits,
 }
 
 #[async_trait]
@@ -99,7 +108,12 @@ impl AppendLog for MemoryLog {
         self.store.options.limits.check_entries(&entries)?;
         let writes = !entries.is_empty() || options.close;
         let keyed = if writes { Keyed::of(&entries, &options)? } else { None };
-        self.appended(&mut self.store.lock(), entries, &options, keyed)
+        let mut state = self.store.lock();
+        match self.judge(&state.project(&self.project)?.logs, writes, &options, keyed)? {
+            Verdict::Nothing(appended) | Verdict::Replayed(appended) => Ok(AppendOutcome::Appended(appended)),
+            Verdict::Moved { head } => Ok(AppendOutcome::Precondition { head }),
+            Verdict::Fits => self.write(&mut state, entries, options.close, keyed).map(AppendOutcome::Appended),
+        }
     }
 
     async fn read(&self, options: ReadOptions) -> Result<Page> {

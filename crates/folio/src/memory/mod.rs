@@ -3,6 +3,7 @@
 //! It follows the contract to the letter. Only durability is missing, and what comes from other programs' access to
 //! plain files: outside edits, damage, a lock.
 
+mod commit;
 mod docs;
 mod driver;
 mod files;

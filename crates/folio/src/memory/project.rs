@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::commit::commit;
 use super::docs::{MemoryDocs, Scope};
 use super::files::MemoryFiles;
 use super::history::MemoryLog;
 use super::store::Store;
 use crate::blob::BlobStore;
 use crate::change::ChangeStream;
+use crate::commit::{CommitOutcome, Operation};
 use crate::docs::JsonKv;
 use crate::driver::{LogList, Project};
 use crate::error::Result;
@@ -60,5 +62,9 @@ impl Project for MemoryProject {
         let mut state = self.store.lock();
         state.project(&self.id)?;
         Ok(state.hubs.listen(Scope::Project(self.id.clone())).subscribe(Filter::All))
+    }
+
+    async fn commit(&self, operations: Vec<Operation>) -> Result<CommitOutcome> {
+        commit(&self.store, &self.id, operations).await
     }
 }
