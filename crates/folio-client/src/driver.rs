@@ -156,6 +156,10 @@ impl Driver for HttpDriver {
         Arc::new(HttpDocs::new(Arc::clone(&self.http), target.segment("docs"), changes))
     }
 
+    async fn ready(&self) -> Result<()> {
+        self.http.done(&Call::get(Target::readiness())).await.map(drop)
+    }
+
     async fn close(&self) -> Result<()> {
         Ok(())
     }

@@ -38,6 +38,7 @@
 
 mod call;
 mod changes;
+mod commit;
 mod docs;
 mod driver;
 mod events;

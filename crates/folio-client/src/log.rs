@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use folio::{
-    AppendLog, AppendOptions, AppendOutcome, Appended, Data, LogName, LogStatus, LogStream, Order, Page, Position, ReadOptions,
-    Result, Seq, Start, Truncated,
+    AppendLog, AppendOptions, AppendOutcome, Data, LogName, LogStatus, LogStream, Order, Page, Position, ReadOptions, Result,
+    Seq, Start, Truncated,
 };
 use reqwest::Method;
 use reqwest::header::{HeaderName, IF_MATCH};
 
 use crate::call::{Call, Repeat, ascii};
 use crate::follow;
-use crate::http::Http;
+use crate::http::{Answer, Http};
 use crate::target::Target;
 use crate::upload::Payload;
 use crate::wire;
@@ -39,12 +39,17 @@ impl HttpLog {
     }
 }
 
+/// What was asked for had been done before.
+pub(crate) fn was_replayed(answer: &Answer) -> bool {
+    answer.headers.get(IDEMPOTENCY_REPLAYED).is_some_and(|value| value == "true")
+}
+
 #[async_trait]
 impl AppendLog for HttpLog {
     async fn append(&self, entries: Vec<Data>, options: AppendOptions) -> Result<AppendOutcome> {
         let AppendOptions { expected_head, idempotency_key, close } = options;
         let target = self.target().query_if("close", close.then_some("true"));
-        let mut call = Call::new(Method::POST, target).body(ENTRIES, Payload::Bytes(wire::entries(&entries)));
+        let mut call = Call::new(Method::POST, target).body(ENTRIES, Payload::Bytes(wire::entries(&entries).into()));
         if let Some(head) = expected_head {
             call = call.header(IF_MATCH, ascii(&format!("\"{head}\"")));
         }
@@ -55,9 +60,7 @@ impl AppendLog for HttpLog {
         match self.http.fetch(&call).await? {
             Ok(answer) => {
                 let appended: wire::AppendAnswer = self.http.understand(&call, wire::parse(&answer.body))?;
-                let wire::AppendAnswer { first_seq: first, last_seq: last, cursor } = appended;
-                let replayed = answer.headers.get(IDEMPOTENCY_REPLAYED).is_some_and(|value| value == "true");
-                Ok(AppendOutcome::Appended(Appended { first, last, cursor, replayed }))
+                Ok(AppendOutcome::Appended(appended.appended(was_replayed(&answer))))
             }
             Err(problem) => match problem.unmet_head() {
                 Some(head) => Ok(AppendOutcome::Precondition { head }),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use folio::{Error, Etag, Position};
+use folio::{Current, Error, Etag, Position};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
@@ -28,6 +28,8 @@ struct Body {
     detail: String,
     current_etag: Option<Etag>,
     head: Option<Position>,
+    /// Of a commit: which of its operations was refused.
+    operation: Option<usize>,
 }
 
 impl Problem {
@@ -90,11 +92,20 @@ impl Problem {
         self.body.head.filter(|_| self.body.code == "precondition_failed")
     }
 
+    /// The condition of an operation of a commit did not hold: which, and what is there.
+    pub(crate) fn unmet_operation(&self) -> Option<(usize, Current)> {
+        let at = self.body.operation.filter(|_| self.body.code == "precondition_failed")?;
+        Some((at, self.body.head.map_or(Current::Tag(self.body.current_etag), Current::Head)))
+    }
+
     /// The refusal as an error of the library.
     pub(crate) fn into_error(self) -> Error {
-        let Self { call, status, error, body: Body { code, detail, .. }, .. } = self;
+        let Self { call, status, error, body: Body { code, detail, operation, .. }, .. } = self;
         if let Some(error) = error {
-            return error;
+            return match operation {
+                Some(at) => error.in_operation(at),
+                None => error,
+            };
         }
         let said = if detail.is_empty() { String::new() } else { format!(": {detail}") };
         match code.as_str() {
@@ -143,6 +154,8 @@ mod tests {
             }
             body["status"] = 404.into();
             assert_eq!(problem(404, &body.to_string()).into_error(), error);
+            body["operation"] = 2.into();
+            assert_eq!(problem(404, &body.to_string()).into_error(), error.in_operation(2));
         }
     }
 
@@ -187,6 +200,11 @@ mod tests {
         let head = Position { epoch: 5, seq: 9 };
         assert_eq!(problem(412, r#"{"code":"precondition_failed","head":"5-9"}"#).unmet_head(), Some(head));
         assert_eq!(problem(409, r#"{"code":"closed","log":"history","head":"5-9"}"#).unmet_head(), None);
+        let of_a_commit =
+            |members: &str| problem(412, &format!(r#"{{"code":"precondition_failed",{members}}}"#)).unmet_operation();
+        assert_eq!(of_a_commit(r#""operation":3,"head":"5-9""#), Some((3, Current::Head(head))));
+        assert_eq!(of_a_commit(r#""operation":0,"current_etag":null"#), Some((0, Current::Tag(None))));
+        assert_eq!(of_a_commit(r#""current_etag":null"#), None);
     }
 
     #[test]

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use folio::{
-    AppendLog, BlobStore, ChangeStream, CommitOutcome, Error, JsonKv, LogList, LogName, Operation, Project, ProjectId, Result,
-};
+use folio::{AppendLog, BlobStore, ChangeStream, CommitOutcome, JsonKv, LogList, LogName, Operation, Project, ProjectId, Result};
 
 use crate::call::Call;
 use crate::changes;
+use crate::commit::commit;
 use crate::docs::HttpDocs;
 use crate::files::HttpFiles;
 use crate::http::Http;
@@ -60,7 +59,7 @@ impl Project for HttpProject {
         changes::subscribe(Arc::clone(&self.http), self.at("changes")).await
     }
 
-    async fn commit(&self, _operations: Vec<Operation>) -> Result<CommitOutcome> {
-        Err(Error::Unsupported { what: "a commit".into(), why: "it does not go over HTTP yet".into() })
+    async fn commit(&self, operations: Vec<Operation>) -> Result<CommitOutcome> {
+        commit(&self.http, self.at("commit"), operations).await
     }
 }

@@ -38,6 +38,11 @@ impl Target {
         Self { text: "/v1".to_owned(), has_query: false }
     }
 
+    /// `/readyz`, which is outside of any version.
+    pub(crate) fn readiness() -> Self {
+        Self { text: "/readyz".to_owned(), has_query: false }
+    }
+
     /// One more segment; a `/` in it is encoded.
     pub(crate) fn segment(mut self, segment: &str) -> Self {
         self.text.push('/');

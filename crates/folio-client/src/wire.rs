@@ -2,10 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
 use folio::{
-    Change, Cursor, Data, DocInfo, DocKey, Entry, Error, Etag, FileInfo, FilePath, Gap, GapReason, Json, Lineage, LogName,
-    LogStatus, Order, Page, Piece, Position, ProjectId, Seq, Target,
+    Appended, Change, Cursor, Data, DocInfo, DocKey, Entry, Error, Etag, FileInfo, FilePath, Gap, GapReason, Json, Lineage,
+    LogName, LogStatus, Order, Page, Piece, Position, ProjectId, Seq, Target,
 };
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -108,6 +107,13 @@ pub(crate) struct AppendAnswer {
     pub(crate) cursor: Position,
 }
 
+impl AppendAnswer {
+    pub(crate) fn appended(self, replayed: bool) -> Appended {
+        let Self { first_seq: first, last_seq: last, cursor } = self;
+        Appended { first, last, cursor, replayed }
+    }
+}
+
 /// The answer to a compaction.
 #[derive(Deserialize)]
 pub(crate) struct Compacted {
@@ -158,7 +164,7 @@ struct EntryWire<'a> {
 }
 
 /// A member that is there, also when it is `null`: that is a value like any other.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+pub(crate) fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
@@ -247,7 +253,7 @@ pub(crate) fn page(body: &[u8], order: Order, max_bytes: usize) -> Understood<Pa
 }
 
 /// The body of an append: `[{"data":…},{"b64":"…"}]`, tokens as they are.
-pub(crate) fn entries(entries: &[Data]) -> Bytes {
+pub(crate) fn entries(entries: &[Data]) -> String {
     let mut body = String::with_capacity(2 + entries.iter().map(|entry| entry.len() * 4 / 3 + 16).sum::<usize>());
     body.push('[');
     for (index, entry) in entries.iter().enumerate() {
@@ -268,7 +274,7 @@ pub(crate) fn entries(entries: &[Data]) -> Bytes {
         }
     }
     body.push(']');
-    body.into()
+    body
 }
 
 #[derive(Deserialize)]
@@ -299,6 +305,7 @@ pub(crate) fn change(event: &str, text: &str) -> Understood<Option<Change>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
     const PAGE: &str = r#"{"entries":[{"seq":8,"ts":1,"data":{"b":90071992547409931234,"a": 1}},{"seq":9,"ts":2,"b64":"AP8="},
         {"seq":10,"ts":2,"data":null}],"first":8,"head":"200-12","lineage":[[0,5],[100,9],[200,12]],"next":NEXT,

@@ -3,6 +3,7 @@
 mod append;
 mod changes;
 mod close;
+mod commit;
 mod conditions;
 mod crash;
 mod doc_list;
@@ -62,10 +63,12 @@ pub fn cases() -> Vec<Case> {
         projects::cases(),
         project_fork::cases(),
         missing::cases(),
+        commit::cases(),
         crash::cases(),
         plain::cases(),
         races::writes::cases(),
         races::appends::cases(),
+        races::commits::cases(),
         races::followers::cases(),
         model::all(),
     ]

@@ -39,6 +39,7 @@
 //!             Need::Clock => Some("this harness leaves the system's clock in place"),
 //!             Need::Reopen | Need::Crash => Some("what is kept in memory is gone with the driver"),
 //!             Need::PlainFiles => Some("nothing is kept on disk"),
+//!             Need::Commit => None,
 //!         }
 //!     }
 //! }
@@ -95,8 +96,9 @@ pub use ctx::Ctx;
 pub use failure::{Failure, Outcome};
 pub use harness::{Harness, Need};
 pub use make::{
-    append, append_keyed, appended, body, closing, data, doc_etag, entry, expecting, json, key, keyed, log_name, numbers, path,
-    read_all, refused, seqs, since, was_there, written,
+    append, append_keyed, appended, body, closing, committed, data, delete_doc, delete_file, doc_etag, entry, expecting, json,
+    key, keyed, log_name, numbers, on_log, patch_doc, path, put_doc, put_file, read_all, refused, seqs, since, was_there,
+    written,
 };
 pub use runner::main;
 pub use settings::seed;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use folio::{
-    AppendLog, AppendOptions, AppendOutcome, Appended, ByteStream, Cursor, Data, DeleteOutcome, DocKey, Entry, Error, Etag,
-    FilePath, Json, LogName, ReadOptions, Seq, WriteOutcome,
+    AppendLog, AppendOptions, AppendOutcome, Appended, ByteStream, CommitOutcome, Cursor, Data, DeleteOutcome, DocKey, Done,
+    Entry, Error, Etag, FilePath, Json, LogName, Operation, ReadOptions, Seq, WriteCondition, WriteOutcome,
 };
 use futures_util::{StreamExt, stream};
 
@@ -195,4 +195,58 @@ pub fn data(entries: &[Entry]) -> Vec<Data> {
 #[must_use]
 pub fn seqs(entries: &[Entry]) -> Vec<Seq> {
     entries.iter().map(|entry| entry.seq).collect()
+}
+
+/// What each operation of a commit did; any other outcome is a failure.
+///
+/// # Errors
+/// Where a condition did not hold, or the commit was done before.
+#[track_caller]
+pub fn committed(outcome: CommitOutcome) -> Outcome<Vec<Done>> {
+    match outcome {
+        CommitOutcome::Committed(done) => Ok(done),
+        other => Err(Failure::new(format!("the commit was not done: {other:?}"))),
+    }
+}
+
+/// Puts this JSON text.
+#[track_caller]
+#[must_use]
+pub fn put_doc(name: &str, value: &str, condition: WriteCondition) -> Operation {
+    Operation::PutDoc { key: key(name), value: json(value), condition }
+}
+
+/// Patches with this JSON text.
+#[track_caller]
+#[must_use]
+pub fn patch_doc(name: &str, patch: &str, condition: WriteCondition) -> Operation {
+    Operation::PatchDoc { key: key(name), patch: json(patch), condition }
+}
+
+/// Deletes a document.
+#[track_caller]
+#[must_use]
+pub fn delete_doc(name: &str, condition: WriteCondition) -> Operation {
+    Operation::DeleteDoc { key: key(name), condition }
+}
+
+/// Writes a file that comes in these pieces.
+#[track_caller]
+#[must_use]
+pub fn put_file(name: &str, pieces: impl IntoIterator<Item = impl Into<Bytes>>, condition: WriteCondition) -> Operation {
+    Operation::PutFile { path: path(name), body: body(pieces), condition }
+}
+
+/// Deletes a file.
+#[track_caller]
+#[must_use]
+pub fn delete_file(name: &str, condition: WriteCondition) -> Operation {
+    Operation::DeleteFile { path: path(name), condition }
+}
+
+/// Appends to a log.
+#[track_caller]
+#[must_use]
+pub fn on_log(name: &str, entries: Vec<Data>, options: AppendOptions) -> Operation {
+    Operation::Append { log: log_name(name), entries, options }
 }

@@ -1,6 +1,7 @@
 //! Many at once: conditions have one winner, units stay together, followers miss nothing.
 
 pub(crate) mod appends;
+pub(crate) mod commits;
 pub(crate) mod followers;
 pub(crate) mod writes;
 

@@ -1,37 +1,42 @@
 //! Appending: what the types of body mean, and the answer.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use folio::{AppendOptions, AppendOutcome, Data, Error, Json, Position, Result, Seq};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::body::Whole;
 use crate::path::AtLog;
-use crate::problem::{Answer, Current, Problem, Refusal};
+use crate::problem::{Answer, Problem};
 use crate::query::Query;
 use crate::state::App;
-use crate::{accept, body, conditions, reply};
+use crate::{accept, body, conditions, reply, values};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 const BYTES: &str = "application/octet-stream";
 /// An array whose members say of themselves whether they are JSON or bytes.
 const MIXED: &str = "application/vnd.folio.entries+json";
 
+/// Where an append landed.
 #[derive(Serialize)]
-struct Appended {
+pub(crate) struct Appended {
     first_seq: Seq,
     last_seq: Seq,
     cursor: Position,
+}
+
+impl From<folio::Appended> for Appended {
+    fn from(appended: folio::Appended) -> Self {
+        let folio::Appended { first, last, cursor, replayed: _ } = appended;
+        Self { first_seq: first, last_seq: last, cursor }
+    }
 }
 
 /// `POST …/history` and `POST …/logs/{name}`.
@@ -53,14 +58,13 @@ pub(crate) async fn post(
     };
     match log.append(entries, AppendOptions { expected_head, idempotency_key, close }).await? {
         AppendOutcome::Appended(appended) => {
-            let folio::Appended { first, last, cursor, replayed } = appended;
-            let mut response = reply::json(StatusCode::OK, &Appended { first_seq: first, last_seq: last, cursor })?;
-            if replayed {
+            let mut response = reply::json(StatusCode::OK, &Appended::from(appended))?;
+            if appended.replayed {
                 response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
             }
             Ok(response)
         }
-        AppendOutcome::Precondition { head } => Err(Refusal::PreconditionFailed { current: Current::Head { head } }.into()),
+        AppendOutcome::Precondition { head } => Err(Problem::head_differs(head)),
     }
 }
 
@@ -80,19 +84,19 @@ fn entries(media_type: &str, body: &Bytes) -> Result<Vec<Data>, Problem> {
     match media_type {
         BYTES => Ok(vec![Data::Bytes(body.clone())]),
         accept::NDJSON => Ok(lines(body)?),
-        MIXED => Ok(mixed(body)?),
-        _ => Ok(values(body)?),
+        MIXED => Ok(values::mixed(body, body)?),
+        _ => Ok(one_or_many(body)?),
     }
 }
 
 /// One value, or the elements of one array.
-fn values(body: &Bytes) -> Result<Vec<Data>> {
+fn one_or_many(body: &Bytes) -> Result<Vec<Data>> {
     let first = body.iter().copied().find(|byte| !byte.is_ascii_whitespace());
     match first {
         None => Err(Error::invalid("the body is empty; send a JSON value (or an array of them) to append")),
         Some(b'[') => {
-            let elements: Vec<&RawValue> = raw(body)?;
-            elements.into_iter().map(|element| Ok(Data::Json(part(body, element)?))).collect()
+            let elements: Vec<&RawValue> = values::read(body, body)?;
+            elements.into_iter().map(|element| Ok(Data::Json(values::value(body, element)?))).collect()
         }
         Some(_) => Ok(vec![Data::Json(Json::parse(body)?)]),
     }
@@ -105,78 +109,13 @@ fn lines(body: &Bytes) -> Result<Vec<Data>> {
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let value = Json::parse(line).map_err(|error| moved(error, index, 0))?;
+        let value = Json::parse(line).map_err(|error| values::moved(error, index, 0))?;
         entries.push(Data::Json(value));
     }
     if entries.is_empty() {
         return Err(Error::invalid("the body is empty; send one JSON value a line to append"));
     }
     Ok(entries)
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Mixed<'a> {
-    #[serde(borrow, default, deserialize_with = "present")]
-    data: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    b64: Option<Cow<'a, str>>,
-}
-
-/// `null` is a value here, not the lack of one.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
-}
-
-/// `[{"data":…},{"b64":"…"}]`.
-fn mixed(body: &Bytes) -> Result<Vec<Data>> {
-    let members: Vec<Mixed<'_>> = raw(body)?;
-    let one = |(index, member): (usize, Mixed<'_>)| match (member.data, member.b64) {
-        (Some(data), None) => Ok(Data::Json(part(body, data)?)),
-        (None, Some(b64)) => match STANDARD.decode(b64.as_bytes()) {
-            Ok(bytes) => Ok(Data::Bytes(bytes.into())),
-            Err(e) => Err(Error::invalid(format!("b64 of entry {} is not base64: {e}", index + 1))),
-        },
-        _ => Err(Error::invalid(format!("entry {} needs either data or b64", index + 1))),
-    };
-    members.into_iter().enumerate().map(one).collect()
-}
-
-/// The parts of a body that are values of users are left as they are.
-fn raw<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
-    serde_json::from_slice(body).map_err(|e| {
-        // What is no JSON at all is told in the same words and with the same place as everywhere.
-        let why = Json::parse_stored(body).err();
-        why.unwrap_or_else(|| Error::InvalidJson { line: e.line(), column: e.column(), why: reason(&e) })
-    })
-}
-
-/// What serde says, without the place that it puts behind it.
-fn reason(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.rsplit_once(" at line ").map_or(text.clone(), |(reason, _)| reason.to_owned())
-}
-
-/// A value within the body; faults are told by their place in the body.
-fn part(body: &[u8], value: &RawValue) -> Result<Json> {
-    Json::parse(value.get().as_bytes()).map_err(|error| {
-        let offset = (value.get().as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
-        let before = body.get(..offset).unwrap_or_default();
-        let lines = before.iter().filter(|&&byte| byte == b'\n').count();
-        let column = before.iter().rev().take_while(|&&byte| byte != b'\n').count();
-        moved(error, lines, column)
-    })
-}
-
-/// Moves the place of a fault down by `lines`, and right by `columns` if it is in the first line.
-fn moved(error: Error, lines: usize, columns: usize) -> Error {
-    match error {
-        Error::InvalidJson { line, column, why } => {
-            let column = if line == 1 { column + columns } else { column };
-            Error::InvalidJson { line: line + lines, column, why }
-        }
-        other => other,
-    }
 }
 
 #[cfg(test)]

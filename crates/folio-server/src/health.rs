@@ -24,11 +24,12 @@ pub(crate) async fn alive(uri: Uri) -> Answer {
     reply::json(StatusCode::OK, &Health { status: "ok" })
 }
 
-/// `GET /readyz`: it takes new work.
+/// `GET /readyz`: it takes new work, writes too. After a failed write it does not, until it is started again.
 pub(crate) async fn ready(State(app): State<Arc<App>>, uri: Uri) -> Answer {
     Query::none(&uri)?;
     if *app.draining.borrow() {
         return Ok(Problem::from(Error::Retry { what: "the server is stopping".into() }).into_response());
     }
+    app.driver.ready().await?;
     reply::json(StatusCode::OK, &Health { status: "ready" })
 }

@@ -11,6 +11,7 @@ mod append;
 mod body;
 mod budget;
 mod changes;
+mod commit;
 mod conditions;
 mod config;
 mod connection;
@@ -40,6 +41,7 @@ mod socket;
 mod sse;
 mod state;
 mod upload;
+mod values;
 
 pub use config::{DEFAULT_PORT, ServerConfig};
 pub use listen::Server;

@@ -30,10 +30,13 @@ pub(crate) enum Refusal {
     #[error("{method} is not possible here; the header Allow says what is")]
     MethodNotAllowed { method: String },
     /// If-Match or If-None-Match did not hold; nothing was changed.
-    #[error("the precondition did not hold: {current}")]
+    #[error("the precondition{} did not hold: {current}", of_operation(*operation))]
     PreconditionFailed {
         #[serde(flatten)]
         current: Current,
+        /// Of a commit: which of its operations, counted from 0.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation: Option<usize>,
     },
     /// The same code as the store's, with the header and the rule that was broken.
     #[error("{header} \"{text}\" is not valid: {why}")]
@@ -62,6 +65,10 @@ pub(crate) enum Refusal {
 
 fn takes(known: &str) -> String {
     if known.is_empty() { "this call takes none".to_owned() } else { format!("this call takes {known}") }
+}
+
+fn of_operation(operation: Option<usize>) -> String {
+    operation.map(|at| format!(" of operation {at}")).unwrap_or_default()
 }
 
 /// What stands where a condition did not hold.
@@ -136,7 +143,21 @@ impl Problem {
 
     /// A condition on a document or file that did not hold.
     pub(crate) fn tag_differs(current_etag: Option<Etag>) -> Self {
-        Self::Http(Refusal::PreconditionFailed { current: Current::Tag { current_etag } })
+        Self::Http(Refusal::PreconditionFailed { current: Current::Tag { current_etag }, operation: None })
+    }
+
+    /// A head that was not the expected one.
+    pub(crate) fn head_differs(head: Position) -> Self {
+        Self::Http(Refusal::PreconditionFailed { current: Current::Head { head }, operation: None })
+    }
+
+    /// A condition of the operation `at` of a commit that did not hold.
+    pub(crate) fn operation_differs(at: usize, current: folio::Current) -> Self {
+        let current = match current {
+            folio::Current::Tag(current_etag) => Current::Tag { current_etag },
+            folio::Current::Head(head) => Current::Head { head },
+        };
+        Self::Http(Refusal::PreconditionFailed { current, operation: Some(at) })
     }
 
     /// The sentence for people.
@@ -239,7 +260,7 @@ mod tests {
         let body = |problem: Problem| serde_json::from_slice::<serde_json::Value>(&problem.body()).unwrap();
         let differs = body(Problem::tag_differs(None));
         assert_eq!((&differs["code"], &differs["current_etag"]), (&"precondition_failed".into(), &serde_json::Value::Null));
-        let head = body(Refusal::PreconditionFailed { current: Current::Head { head: Position { epoch: 7, seq: 3 } } }.into());
+        let head = body(Problem::head_differs(Position { epoch: 7, seq: 3 }));
         assert_eq!(head["head"], "7-3");
         assert!(head.get("current_etag").is_none());
         // Words of its own, and still the error that the library knows.
@@ -277,12 +298,13 @@ mod tests {
             Error::Retry { what: what() },
             Error::Transport { what: what() },
             Error::Io { what: what(), why: why() },
+            Error::Retry { what: what() }.in_operation(1),
         ];
         let http = [
             Refusal::NotFound { what: what() },
             Refusal::MethodNotAllowed { method: name() },
-            Refusal::PreconditionFailed { current: Current::Tag { current_etag: etag } },
-            Refusal::PreconditionFailed { current: Current::Head { head } },
+            Refusal::PreconditionFailed { current: Current::Tag { current_etag: etag }, operation: Some(1) },
+            Refusal::PreconditionFailed { current: Current::Head { head }, operation: None },
             Refusal::InvalidEtag { header: "", text: text(), why: "" },
             Refusal::InvalidCursor { header: "", text: text(), why: "" },
             Refusal::UnsupportedMediaType { content_type: name(), wanted: "" },
@@ -323,7 +345,8 @@ mod tests {
             let (status, meaning) = manual.get(code).unwrap_or_else(|| panic!("{code} is not in the manual"));
             assert_eq!(problem.status().as_u16(), *status, "{code}");
             for member in body.as_object().unwrap().keys() {
-                let general = ["type", "title", "status", "detail", "code", "header", "why"].contains(&member.as_str());
+                let general =
+                    ["type", "title", "status", "detail", "code", "header", "why", "operation"].contains(&member.as_str());
                 assert!(general || meaning.contains(&format!("`{member}`")), "{code} has {member}");
             }
             codes.insert(code.to_owned());

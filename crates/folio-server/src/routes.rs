@@ -8,7 +8,7 @@ use http::{Method, Uri};
 
 use crate::problem::{Problem, Refusal, shown};
 use crate::state::App;
-use crate::{changes, docs, files, health, home, log, projects};
+use crate::{changes, commit, docs, files, health, home, log, projects};
 
 /// A path of the API and the methods it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,7 @@ pub const ROUTES: &[Route] = &[
     Route { path: "/v1/projects", methods: &["GET"] },
     Route { path: "/v1/projects/{id}", methods: &["GET", "PUT", "DELETE"] },
     Route { path: "/v1/projects/{id}/fork", methods: &["POST"] },
+    Route { path: "/v1/projects/{id}/commit", methods: &["POST"] },
     Route { path: "/v1/projects/{id}/changes", methods: &["GET"] },
     Route { path: "/v1/projects/{id}/docs", methods: &["GET"] },
     Route { path: "/v1/projects/{id}/docs/{key}", methods: &["GET", "PUT", "PATCH", "DELETE"] },
@@ -64,6 +65,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/projects", get(projects::list))
         .route("/v1/projects/{id}", get(projects::get).put(projects::create).delete(projects::delete))
         .route("/v1/projects/{id}/fork", post(projects::fork))
+        .route("/v1/projects/{id}/commit", post(commit::post))
         .route("/v1/projects/{id}/changes", get(changes::of_project))
         .route("/v1/projects/{id}/docs", get(docs::list))
         .route("/v1/projects/{id}/docs/{key}", document())

@@ -19,7 +19,7 @@ impl Faults {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
     }
 
-    fn set(&self, problem: Problem) {
+    pub(crate) fn set(&self, problem: Problem) {
         *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(problem);
     }
 }

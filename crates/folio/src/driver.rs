@@ -172,8 +172,8 @@ pub trait Project: Send + Sync {
     /// # Errors
     /// What the single calls answer; all are [of an operation](crate::Error::operation) where one is to blame.
     /// [`Invalid`](crate::Error::Invalid) for a target that comes twice, more than
-    /// [`MAX_OPERATIONS`](crate::commit::MAX_OPERATIONS), or a second key; [`TooLarge`](crate::Error::TooLarge) also where
-    /// all values and entries together are over the limit for one body;
+    /// [`MAX_OPERATIONS`](crate::MAX_OPERATIONS), or a second key; [`TooLarge`](crate::Error::TooLarge) also where all
+    /// values and entries together, or all documents as they would be stored, are over the limit for one body;
     /// [`KeyReused`](crate::Error::KeyReused) where the key came with another commit or append.
     async fn commit(&self, operations: Vec<Operation>) -> Result<CommitOutcome>;
 }

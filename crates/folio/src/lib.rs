@@ -34,7 +34,7 @@ pub use blob::{
 };
 pub use change::{Change, ChangeStream, Target};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use commit::{CommitOutcome, Current, Done, Operation};
+pub use commit::{CommitOutcome, Current, Done, MAX_OPERATIONS, Operation};
 pub use cursor::{Cursor, Epoch, Position, Seq};
 pub use docs::{DeleteOutcome, DocInfo, DocList, DocListOptions, Document, JsonKv, PatchOutcome};
 pub use driver::{Driver, DriverInfo, Durability, LogList, Project, ProjectList};

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod client;
+mod commit;
 mod conditions;
 mod docs;
 mod door;

@@ -20,7 +20,9 @@ use crate::request::Keyed;
 pub(super) async fn commit(store: &Arc<Store>, id: &ProjectId, mut operations: Vec<Operation>) -> Result<CommitOutcome> {
     let keyed = check(&operations, &store.options.limits)?;
     let commit = Commit { store, id };
-    commit.check_early(&operations)?;
+    if keyed.is_none() {
+        commit.check_early(&operations)?;
+    }
     let mut bodies = Vec::with_capacity(operations.len());
     for (at, operation) in operations.iter_mut().enumerate() {
         bodies.push(match operation.take_body() {
@@ -87,7 +89,7 @@ impl Commit<'_> {
         MemoryLog::new(Arc::clone(self.store), self.id.clone(), name.clone())
     }
 
-    /// Refuses what is hopeless before a body is taken.
+    /// Refuses what is hopeless before a body is taken. Not with a key: a retry is known only once all bodies are.
     fn check_early(&self, operations: &[Operation]) -> Result<()> {
         let state = self.store.lock();
         let project = state.project(self.id)?;
@@ -117,6 +119,15 @@ impl Commit<'_> {
         operations.iter().zip(bodies.iter().zip(tags)).map(one).collect()
     }
 
+    /// What a patch makes of a document counts as well.
+    fn check_size(&self, prepared: &[Prepared]) -> Result<()> {
+        let size = |one: &Prepared| match one {
+            Prepared::Document { document, .. } => document.value.as_str().len(),
+            Prepared::Nothing | Prepared::File { .. } => 0,
+        };
+        self.store.options.limits.check_commit(prepared.iter().map(size).sum())
+    }
+
     /// Decides, and changes nothing.
     fn judge(
         &self,
@@ -142,6 +153,7 @@ impl Commit<'_> {
                 Some(Refusal::Stale) => return Ok(Judged::Stale),
             }
         }
+        self.check_size(prepared)?;
         Ok(Judged::Fits)
     }
 

@@ -50,6 +50,7 @@ impl Harness for Files {
     fn lacks(&self, need: Need) -> Option<&'static str> {
         match need {
             Need::Reopen | Need::Crash | Need::Clock | Need::PlainFiles => None,
+            Need::Commit => Some("the fs driver has none yet"),
         }
     }
 
