@@ -18,6 +18,9 @@ pub mod ext;
 mod follow;
 #[cfg(target_os = "linux")]
 pub mod fs;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hub;
 pub mod json;
 pub mod limits;

@@ -34,7 +34,7 @@ mod files;
 mod flush;
 mod fold;
 mod gates;
-mod line;
+pub(crate) mod line;
 mod lock;
 pub(crate) mod log;
 mod options;

@@ -18,7 +18,7 @@ mod fork;
 mod keys;
 mod list;
 mod marker;
-mod paths;
+pub(crate) mod paths;
 mod rewrite;
 mod ring;
 mod set;
