@@ -48,7 +48,7 @@ pub async fn ascending(log: &dyn AppendLog, limit: usize) -> Result<Reading, Err
         whole.entries.extend(page.entries);
         options.since = Some(next.into());
     }
-    panic!("reading does not end");
+    panic!("reading does not end: {:?}", log.read(options).await);
 }
 
 /// Every entry of a reading comes once and in order; what is missing between them was told.
@@ -84,7 +84,7 @@ pub async fn descending(log: &dyn AppendLog, limit: usize) -> Result<Vec<Entry>,
             }
         }
     }
-    panic!("reading does not end");
+    panic!("reading does not end: {:?}", log.read(options).await);
 }
 
 /// Follows from the beginning until it is live.

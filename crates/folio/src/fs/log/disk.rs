@@ -146,7 +146,8 @@ impl Disk {
         let opening = Opening::read(&file).map_err(|e| self.named(e))?;
         let meta = file.meta()?;
         match opening.first.clone() {
-            First::Header(header) if header.absent => return Ok(false),
+            // A history is there as long as its project is.
+            First::Header(header) if header.absent && !self.paths.name().is_history() => return Ok(false),
             First::Header(header) => self.take_header(&meta, *header),
             First::Adopted => self.take_adopted(&file, &opening)?,
             First::Bad => self.take_bad(&file, &opening)?,

@@ -163,19 +163,21 @@ impl View {
     /// The last items from `after` up to `last`, in rising order, within a budget counted from the back.
     pub(crate) fn last_items(&self, after: Seq, last: Seq, budget: Budget) -> Result<Vec<Item>> {
         // Large entries fill a page long before their number does, so what lies far back is not read without need.
-        let mut count = FEW;
+        let mut count = FEW.min(budget.entries);
         loop {
-            let wanted = count.min(budget.entries);
-            let begin = after.max(last.saturating_sub(wanted as u64));
+            let begin = after.max(last.saturating_sub(count as u64));
             let (items, full) = self.last_of(begin, last, budget)?;
-            if full || begin == after || wanted == budget.entries {
+            // A hole is told whole, however far down it reaches.
+            let cut_hole = matches!(items.as_slice(), [Item::Hole { .. }]);
+            if full || begin == after || (count >= budget.entries && !cut_hole) {
                 return Ok(items);
             }
-            count *= 8;
+            let more = count.saturating_mul(8);
+            count = if cut_hole { more } else { more.min(budget.entries) };
         }
     }
 
-    /// The last items that fill the budget's bytes, and whether they do.
+    /// The last items that fit into the budget, and whether they fill its bytes.
     fn last_of(&self, after: Seq, last: Seq, budget: Budget) -> Result<(Vec<Item>, bool)> {
         let mut items = VecDeque::new();
         let mut bytes = 0;
@@ -185,7 +187,9 @@ impl View {
                 bytes += weight(&item);
                 items.push_back(item);
                 // An item may go when those behind it fill the budget by themselves.
-                while items.len() > 1 && items.front().is_some_and(|first| bytes - weight(first) >= budget.bytes) {
+                while items.len() > budget.entries
+                    || (items.len() > 1 && items.front().is_some_and(|first| bytes - weight(first) >= budget.bytes))
+                {
                     bytes -= items.pop_front().as_ref().map_or(0, weight);
                 }
                 ControlFlow::Continue(())

@@ -80,6 +80,41 @@ async fn nonsense_with_good_sums_never_crashes_anything_and_seqs_go_on() {
     }
 }
 
+/// Only a named log can be absent: waiting for a history to come would have no end.
+#[tokio::test]
+async fn a_history_that_says_it_is_absent_is_read() {
+    let mut rig = Rig::new();
+    let absent = summed(
+        "{\"folio\":1,\"epoch\":9,\"id\":[1,1],\"prev\":[[0,0]],\"base\":0,\"horizon\":0,\"absent\":true,\"ts\":1",
+        "}",
+    );
+    rig.write("history.jsonl", format!("{absent}\n{}\n", entry(1, "", "1")));
+    assert_eq!(told(&rig.history(), "0").await, "1");
+    append(&rig.history(), &["2"]).await;
+    rig.reopen().await;
+    assert_eq!(told(&rig.history(), "0").await, "1 2");
+}
+
+/// A hole that is wider than a page, of ten entries or of nearly all seqs there are, is one hole in both orders.
+#[tokio::test]
+async fn a_wide_hole_is_told_once_in_both_orders() {
+    let mut rig = Rig::new();
+    for last in [14, (1 << 53) - 9] {
+        let lines = [header(9, "[[0,0]]", 0, 0), entry(1, "", "1"), entry(2, "", "2"), entry(last, "", "3")];
+        rig.write("history.jsonl", lines.join("\n") + "\n");
+        rig.reopen().await;
+        let log = rig.history();
+        let gap = page(&log, Some("9-2")).await.gap.unwrap();
+        assert_eq!((gap.lost, gap.resumes_after.seq), (Some(last - 3), last - 1));
+        let down = |before| ReadOptions { before, order: Order::Desc, limit: 2, ..ReadOptions::default() };
+        let top = log.read(down(None)).await.unwrap();
+        assert_eq!((texts(&top.entries), top.gap, top.next_before), (vec![(last, "3".to_owned())], None, Some(last)));
+        let below = log.read(down(top.next_before)).await.unwrap();
+        assert_eq!((below.gap, below.entries.first().map(|entry| entry.seq)), (Some(gap), Some(2)));
+        assert_eq!(told(&log, "0").await, format!("1 2 corrupt:{}>{} {last}", last - 3, last - 1));
+    }
+}
+
 /// Seqs of another tool that do not rise: what can't be shown is at least kept as it was.
 #[tokio::test]
 async fn another_tools_log_is_never_thrown_away() {
