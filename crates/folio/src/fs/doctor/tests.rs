@@ -154,3 +154,24 @@ async fn a_root_in_use_is_checked_and_not_repaired() {
     assert_eq!(refused.code(), "locked");
     driver.close().await.unwrap();
 }
+
+/// A compaction that removed everything left the table of keys, which alone tells how far the log had reached.
+#[tokio::test]
+async fn seqs_go_on_where_an_empty_log_gets_a_new_header() {
+    let root = root().await;
+    let open = || FsDriver::open(root.path(), FsOptions::default());
+    let driver = open().await.unwrap();
+    let id = ProjectId::new("p").unwrap();
+    driver.project(&id).log(&LogName::history()).truncate(6).await.unwrap();
+    driver.close().await.unwrap();
+    let path = root.path().join("p/.meta/history.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text.lines().count(), 2, "a header and the table");
+    std::fs::write(&path, text.replacen("\"base\":", "\"bise\":", 1)).unwrap();
+    assert!(repaired(root.path()).await.findings.iter().any(|finding| finding.repaired));
+    let driver = open().await.unwrap();
+    let log = driver.project(&id).log(&LogName::history());
+    assert_eq!(log.status().await.unwrap().head.seq, 6);
+    let appended = log.append(vec![Data::Json(Json::parse(b"7").unwrap())], AppendOptions::default()).await.unwrap();
+    assert!(matches!(appended, crate::log::AppendOutcome::Appended(appended) if appended.first == 7), "{appended:?}");
+}

@@ -45,7 +45,9 @@ impl Disk {
             segment::copy_good(&newest.file, newest.start, newest.end, newest.base, &mut lines)?;
             newest.len = newest.end;
         }
-        let header = self.next_header(store, self.horizon, self.newest.as_ref().map_or(self.head, |newest| newest.base))?;
+        // Where no entry is left, the table of keys may have told how far the log had reached.
+        let base = self.newest.as_ref().filter(|_| !lines.is_empty()).map_or(self.head, |newest| newest.base);
+        let header = self.next_header(store, self.horizon, base)?;
         self.install(store, header, Kept::Lines { lines })
     }
 
