@@ -60,7 +60,12 @@ fn check(whole: &Reading) {
             assert!(entry.seq > before, "seq {} after {before}", entry.seq);
         }
         if before.is_some_and(|before| entry.seq > before + 1) {
-            assert!(told.any(|gap| gap.resumes_after.seq + 1 == entry.seq), "an untold hole before {}: {:?}", entry.seq, whole.gaps);
+            assert!(
+                told.any(|gap| gap.resumes_after.seq + 1 == entry.seq),
+                "an untold hole before {}: {:?}",
+                entry.seq,
+                whole.gaps
+            );
         }
         before = Some(entry.seq);
     }

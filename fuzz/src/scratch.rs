@@ -39,8 +39,9 @@ impl Drop for Scratch {
 /// Runs `work` to its end; the runtime is made once.
 pub fn run<T>(work: impl Future<Output = T>) -> T {
     static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
-    let runtime = RUNTIME
-        .get_or_init(|| tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build().expect("a runtime"));
+    let runtime = RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build().expect("a runtime")
+    });
     runtime.block_on(work)
 }
 
