@@ -84,10 +84,8 @@ async fn nonsense_with_good_sums_never_crashes_anything_and_seqs_go_on() {
 #[tokio::test]
 async fn a_history_that_says_it_is_absent_is_read() {
     let mut rig = Rig::new();
-    let absent = summed(
-        "{\"folio\":1,\"epoch\":9,\"id\":[1,1],\"prev\":[[0,0]],\"base\":0,\"horizon\":0,\"absent\":true,\"ts\":1",
-        "}",
-    );
+    let absent =
+        summed("{\"folio\":1,\"epoch\":9,\"id\":[1,1],\"prev\":[[0,0]],\"base\":0,\"horizon\":0,\"absent\":true,\"ts\":1", "}");
     rig.write("history.jsonl", format!("{absent}\n{}\n", entry(1, "", "1")));
     assert_eq!(told(&rig.history(), "0").await, "1");
     append(&rig.history(), &["2"]).await;
