@@ -46,7 +46,7 @@ impl Exit {
 
     /// Where an error of the library stands in the table.
     pub(crate) fn of(error: &Error) -> Self {
-        match error {
+        match error.cause() {
             Error::InvalidName { .. }
             | Error::InvalidCursor { .. }
             | Error::InvalidEtag { .. }

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io;
 
-use folio::{Error, Etag, Position};
+use folio::{Current, Error, Etag, Position};
 use serde_json::{Map, Value, json};
 
 use crate::exit::Exit;
@@ -58,6 +58,25 @@ impl Failure {
     pub(crate) fn moved(log: impl Display, head: Position) -> Self {
         let detail = format!("nothing was appended: the head of {log} is {head} now; read what is new and decide");
         Self::new(Exit::Conflict, "precondition_failed", detail).with("head", json!(head))
+    }
+
+    /// The condition of an operation of a commit did not hold.
+    pub(crate) fn operation(at: usize, target: impl Display, current: Current) -> Self {
+        let failure = |detail: String| Self::new(Exit::Conflict, "precondition_failed", detail).with("operation", json!(at));
+        let what = format!("nothing was changed: the condition of operation {at} (counted from 0) did not hold");
+        match current {
+            Current::Tag(Some(etag)) => failure(format!("{what}: the ETag of {target} is {etag} now")),
+            Current::Tag(None) => failure(format!("{what}: there is no {target} now")),
+            Current::Head(head) => failure(format!("{what}: the head of {target} is {head} now")).with("head", json!(head)),
+        }
+        .with_tag(current)
+    }
+
+    fn with_tag(self, current: Current) -> Self {
+        match current {
+            Current::Tag(etag) => self.with("current_etag", json!(etag)),
+            Current::Head(_) => self,
+        }
     }
 
     /// The reader of our output went away: end at once, quietly.

@@ -1,7 +1,7 @@
 //! `folio file …`
 
 mod get;
-mod put;
+pub(crate) mod put;
 
 use std::path::PathBuf;
 

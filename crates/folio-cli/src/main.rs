@@ -4,6 +4,7 @@
 
 mod args;
 mod ask;
+mod commit;
 mod completions;
 mod condition;
 mod connect;

@@ -5,6 +5,7 @@ use folio::ProjectId;
 use serde_json::json;
 
 use crate::ask::confirmed;
+use crate::commit::{self, Commit};
 use crate::connect::Connect;
 use crate::failure::{Failure, Result};
 use crate::output::Output;
@@ -42,6 +43,8 @@ pub(crate) enum ProjectCommand {
         /// Id of the copy
         copy: String,
     },
+    /// Do several operations on a project, all or none: documents, files, entries of logs
+    Commit(Commit),
 }
 
 /// Runs a command.
@@ -51,6 +54,7 @@ pub(crate) async fn run(command: &ProjectCommand, connect: &mut Connect, out: &m
         ProjectCommand::Create { project } => create(&ProjectId::new(project)?, connect, out).await,
         ProjectCommand::Delete { project, yes } => delete(&ProjectId::new(project)?, *yes, connect, out).await,
         ProjectCommand::Fork { project, copy } => fork(&ProjectId::new(project)?, &ProjectId::new(copy)?, connect, out).await,
+        ProjectCommand::Commit(args) => commit::run(args, connect, out).await,
     }
 }
 

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use folio::{CommitOutcome, Error, Operation};
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 
-use self::operations::Asked;
+pub use self::answer::Results;
+pub use self::operations::Operations;
 use self::parts::Parts;
+use crate::append::REPLAYED;
 use crate::body::Whole;
 use crate::budget::Reservation;
 use crate::path::InProject;
@@ -48,22 +50,38 @@ pub(crate) async fn post(
         _ => json(&app, body).await?,
     };
     let Request { operations, faults, _memory } = request;
-    let shape = answer::Shape::of(&operations);
+    let results = Results::of(&operations);
     // Taken before the write: there is no refusing after it.
-    let memory = app.answers.reserve(shape.most_bytes(app.config.limits.body)).await?;
+    let memory = app.answers.reserve(results.most_bytes(app.config.limits.body)).await?;
     // The store knows only that a body ended badly; why is known here.
     match (project.commit(operations).await, faults.take()) {
         (Err(_), Some(problem)) => Err(problem),
         (Err(error), None) => Err(error.into()),
         (Ok(CommitOutcome::Precondition { at, current }), _) => Err(Problem::operation_differs(at, current)),
-        (Ok(CommitOutcome::Committed(done)), _) => shape.committed(done, memory),
-        (Ok(CommitOutcome::Replayed(first)), _) => shape.replayed(first, memory),
+        (Ok(CommitOutcome::Committed(done)), _) => Ok(answer::answer(&results.committed(&done)?, memory)),
+        (Ok(CommitOutcome::Replayed(first)), _) => {
+            let mut response = answer::answer(&results.replayed(first)?, memory);
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+            Ok(response)
+        }
+    }
+}
+
+/// Only the command line reads files of its own.
+fn refuse_paths(from: &[(usize, String)]) -> Result<(), Problem> {
+    match from.first() {
+        None => Ok(()),
+        Some((at, _)) => {
+            let what = "`from` is for the command line; over HTTP, give the file as text or base64, or send it as a part";
+            Err(Error::invalid(what).in_operation(*at).into())
+        }
     }
 }
 
 async fn json(app: &App, body: Body) -> Result<Request, Problem> {
     let Whole { bytes, memory } = body::whole(body, app.config.limits.body, &app.bodies).await?;
-    let Asked { operations, parts } = body::work(bytes.len(), move || Ok(operations::read(&bytes)?)).await?;
+    let Operations { operations, parts, from } = body::work(bytes.len(), move || Ok(Operations::read(&bytes)?)).await?;
+    refuse_paths(&from)?;
     if let Some((at, part)) = parts.first() {
         let what =
             format!("the part \"{part}\" can only be named in a body of type {MULTIPART}; here, give the file as text or base64");
@@ -75,7 +93,9 @@ async fn json(app: &App, body: Body) -> Result<Request, Problem> {
 async fn multipart(app: &App, headers: &HeaderMap, body: Body) -> Result<Request, Problem> {
     let mut parts = Parts::new(headers, body)?;
     let (bytes, memory) = parts.operations(app.config.limits.body, &app.bodies).await?;
-    let Asked { mut operations, parts: named } = body::work(bytes.len(), move || Ok(operations::read(&bytes)?)).await?;
+    let read = body::work(bytes.len(), move || Ok(Operations::read(&bytes)?)).await?;
+    let Operations { mut operations, parts: named, from } = read;
+    refuse_paths(&from)?;
     let faults = parts.faults();
     parts.give(&mut operations, named, app.config.max_file).await?;
     Ok(Request { operations, faults, _memory: memory })

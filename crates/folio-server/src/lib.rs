@@ -43,6 +43,7 @@ mod state;
 mod upload;
 mod values;
 
+pub use commit::{Operations, Results};
 pub use config::{DEFAULT_PORT, ServerConfig};
 pub use listen::Server;
 pub use routes::{ROUTES, Route};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use folio::{ByteStream, Error};
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
 
 use crate::connect::Connect;
@@ -84,6 +84,18 @@ impl Source {
         });
         Ok((pieces.boxed(), counted))
     }
+}
+
+/// The bytes of a file, which is opened when the first of them is asked for.
+pub(crate) fn body(from: PathBuf) -> ByteStream {
+    let open = async move {
+        let what = format!("reading {}", text::visible(&from.to_string_lossy()));
+        let mut file = File::open(&from).map_err(|e| Error::Io { what: what.clone(), why: e.to_string() })?;
+        let (send, receive) = mpsc::channel(2);
+        std::thread::spawn(move || read(&mut file, &what, &send));
+        Ok::<_, Error>(stream::unfold(receive, |mut receive| async { Some((receive.recv().await?, receive)) }))
+    };
+    stream::once(open).try_flatten().boxed()
 }
 
 fn read(from: &mut dyn Read, what: &str, send: &mpsc::Sender<folio::Result<Bytes>>) {

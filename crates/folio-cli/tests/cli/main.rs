@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod append;
+mod commit;
 mod common;
 mod daemon;
 mod doc;

@@ -4,18 +4,17 @@ use std::fmt::Write;
 
 use axum::response::Response;
 use bytes::Bytes;
-use folio::{Appended, Done, Operation};
+use folio::{Appended, Done, Operation, Result};
+use http::StatusCode;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderValue, StatusCode};
 
-use crate::append::REPLAYED;
 use crate::budget::Reservation;
-use crate::problem::Answer;
 use crate::reply::{self, PIECE};
 use crate::{accept, append};
 
-/// What must be known of a commit to tell what it did.
-pub(super) struct Shape {
+/// What must be known of a commit to tell as JSON what it did.
+#[derive(Debug)]
+pub struct Results {
     /// The target of each operation, as a member: `"key":"meta"`.
     targets: Vec<String>,
     /// The append with the idempotency key.
@@ -23,9 +22,11 @@ pub(super) struct Shape {
     patches: bool,
 }
 
-impl Shape {
-    pub(super) fn of(operations: &[Operation]) -> Self {
-        let mut shape = Self { targets: Vec::with_capacity(operations.len()), keyed: None, patches: false };
+impl Results {
+    /// Of a commit that does these operations.
+    #[must_use]
+    pub fn of(operations: &[Operation]) -> Self {
+        let mut results = Self { targets: Vec::with_capacity(operations.len()), keyed: None, patches: false };
         for (at, operation) in operations.iter().enumerate() {
             let (member, name) = match operation {
                 Operation::PutDoc { key, .. } | Operation::PatchDoc { key, .. } | Operation::DeleteDoc { key, .. } => {
@@ -34,13 +35,13 @@ impl Shape {
                 Operation::PutFile { path, .. } | Operation::DeleteFile { path, .. } => ("path", path.as_str()),
                 Operation::Append { log, .. } => ("log", log.as_str()),
             };
-            shape.targets.push(format!("\"{member}\":{}", serde_json::Value::from(name)));
-            shape.patches |= matches!(operation, Operation::PatchDoc { .. });
+            results.targets.push(format!("\"{member}\":{}", serde_json::Value::from(name)));
+            results.patches |= matches!(operation, Operation::PatchDoc { .. });
             if matches!(operation, Operation::Append { options, .. } if options.idempotency_key.is_some()) {
-                shape.keyed = Some(at);
+                results.keyed = Some(at);
             }
         }
-        shape
+        results
     }
 
     /// What the answer may take: documents that were patched are in it, which together are no more than one body.
@@ -48,22 +49,29 @@ impl Shape {
         if self.patches { body } else { 0 }
     }
 
-    /// `{"results":[…]}`, one for each operation.
-    pub(super) fn committed(&self, done: Vec<Done>, memory: Reservation) -> Answer {
-        let mut text = String::from("{\"results\":[");
+    /// An array with one result for each operation.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn committed(&self, done: &[Done]) -> Result<String> {
+        let mut text = String::from("[");
         for (at, (target, done)) in self.targets.iter().zip(done).enumerate() {
             text.push_str(if at == 0 { "{" } else { ",{" });
             text.push_str(target);
-            push(&mut text, &done)?;
+            push(&mut text, done)?;
             text.push('}');
         }
-        text.push_str("]}\n");
-        Ok(answer(text, memory))
+        text.push(']');
+        Ok(text)
     }
 
-    /// `{"results":[null,{…}]}`: only the answer to the append with the key is remembered.
-    pub(super) fn replayed(&self, first: Appended, memory: Reservation) -> Answer {
-        let mut text = String::from("{\"results\":[");
+    /// The same for a commit that was done before: only the answer to the append with the key is remembered, the others
+    /// are `null`.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn replayed(&self, first: Appended) -> Result<String> {
+        let mut text = String::from("[");
         for (at, target) in self.targets.iter().enumerate() {
             text.push_str(if at == 0 { "" } else { "," });
             if self.keyed == Some(at) {
@@ -75,15 +83,13 @@ impl Shape {
                 text.push_str("null");
             }
         }
-        text.push_str("]}\n");
-        let mut response = answer(text, memory);
-        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-        Ok(response)
+        text.push(']');
+        Ok(text)
     }
 }
 
 /// The members that say what was done.
-fn push(out: &mut String, done: &Done) -> folio::Result<()> {
+fn push(out: &mut String, done: &Done) -> Result<()> {
     // Writing to a string cannot fail.
     let _ = match done {
         Done::Written { etag, created } => write!(out, ",\"etag\":\"{etag}\",\"created\":{created}"),
@@ -97,8 +103,9 @@ fn push(out: &mut String, done: &Done) -> folio::Result<()> {
     Ok(())
 }
 
-fn answer(text: String, memory: Reservation) -> Response {
-    let text = Bytes::from(text);
+/// `{"results":[…]}`, in pieces.
+pub(super) fn answer(results: &str, memory: Reservation) -> Response {
+    let text = Bytes::from(format!("{{\"results\":{results}}}\n"));
     let length = text.len();
     let piece = move |at: usize| text.slice(at..length.min(at + PIECE));
     let mut response = Response::new(reply::pieces((0..length).step_by(PIECE).map(piece), memory));

@@ -20,12 +20,15 @@ use crate::values::{self, present};
 /// The name of the part that holds the operations.
 pub(super) const OPERATIONS: &str = "operations";
 
-/// What was asked for.
-pub(super) struct Asked {
-    /// A file whose body comes in a part has an empty body here.
-    pub(super) operations: Vec<Operation>,
-    /// Which operations take their file from which part, in their order.
-    pub(super) parts: Vec<(usize, String)>,
+/// The operations of a commit as JSON, `{"operations":[…]}`: what `POST …/commit` takes, and the command line.
+#[derive(Debug)]
+pub struct Operations {
+    /// A file whose body comes from elsewhere has an empty body here.
+    pub operations: Vec<Operation>,
+    /// Which operations take their file from a `part` of a body, in their order.
+    pub parts: Vec<(usize, String)>,
+    /// Which operations take their file `from` a path of the caller's machine, in their order.
+    pub from: Vec<(usize, String)>,
 }
 
 type Text<'a> = Option<Cow<'a, str>>;
@@ -77,6 +80,8 @@ struct OnFile<'a> {
     #[serde(borrow, default)]
     part: Text<'a>,
     #[serde(borrow, default)]
+    from: Text<'a>,
+    #[serde(borrow, default)]
     if_match: Text<'a>,
     #[serde(borrow, default)]
     if_none_match: Text<'a>,
@@ -105,34 +110,50 @@ struct OnLog<'a> {
     close: bool,
 }
 
-/// Reads `{"operations":[…]}`.
-pub(super) fn read(body: &[u8]) -> Result<Asked> {
-    if body.trim_ascii_start().first() == Some(&b'[') {
-        return Err(Error::invalid("a commit is an object with the member `operations`, and not an array"));
-    }
-    let commit: Commit<'_> = values::read(body, body)?;
-    if commit.operations.len() > MAX_OPERATIONS {
-        let count = commit.operations.len();
-        return Err(Error::invalid(format!("a commit has at most {MAX_OPERATIONS} operations, this one has {count}")));
-    }
-    let mut asked = Asked { operations: Vec::with_capacity(commit.operations.len()), parts: Vec::new() };
-    let mut taken = HashMap::new();
-    for (at, raw) in commit.operations.into_iter().enumerate() {
-        let (operation, part) = operation(body, raw.get().as_bytes()).map_err(|error| error.in_operation(at))?;
-        if let Some(part) = part {
-            if let Some(first) = taken.insert(part.clone(), at) {
-                let what = format!("the part \"{}\" is named twice, also by operation {first}", shown(part.as_bytes()));
-                return Err(Error::invalid(what).in_operation(at));
-            }
-            asked.parts.push((at, part));
+impl Operations {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// [`Error::InvalidJson`] with the place, [`Error::InvalidName`] and others for what cannot be meant; of an operation
+    /// where one is to blame.
+    pub fn read(body: &[u8]) -> Result<Self> {
+        if body.trim_ascii_start().first() == Some(&b'[') {
+            return Err(Error::invalid("a commit is an object with the member `operations`, and not an array"));
         }
-        asked.operations.push(operation);
+        let commit: Commit<'_> = values::read(body, body)?;
+        let count = commit.operations.len();
+        if count > MAX_OPERATIONS {
+            return Err(Error::invalid(format!("a commit has at most {MAX_OPERATIONS} operations, this one has {count}")));
+        }
+        let mut read = Self { operations: Vec::with_capacity(count), parts: Vec::new(), from: Vec::new() };
+        let mut taken = HashMap::new();
+        for (at, raw) in commit.operations.into_iter().enumerate() {
+            let (operation, elsewhere) = operation(body, raw.get().as_bytes()).map_err(|error| error.in_operation(at))?;
+            match elsewhere {
+                None => {}
+                Some(Elsewhere::From(path)) => read.from.push((at, path)),
+                Some(Elsewhere::Part(part)) => {
+                    if let Some(first) = taken.insert(part.clone(), at) {
+                        let what = format!("the part \"{}\" is named twice, also by operation {first}", shown(part.as_bytes()));
+                        return Err(Error::invalid(what).in_operation(at));
+                    }
+                    read.parts.push((at, part));
+                }
+            }
+            read.operations.push(operation);
+        }
+        Ok(read)
     }
-    Ok(asked)
 }
 
-/// One operation, and the part that its file comes in.
-fn operation(body: &[u8], text: &[u8]) -> Result<(Operation, Option<String>)> {
+/// Where the body of a file comes from, if it is not in the operation.
+enum Elsewhere {
+    Part(String),
+    From(String),
+}
+
+/// One operation, and where its file comes from.
+fn operation(body: &[u8], text: &[u8]) -> Result<(Operation, Option<Elsewhere>)> {
     // An array would do for serde: its elements for the members, in order.
     if text.first() == Some(&b'[') {
         return Err(Error::invalid("an operation is an object with the member `op`, and not an array"));
@@ -162,24 +183,32 @@ fn on_doc(op: &str, body: &[u8], doc: OnDoc<'_>) -> Result<Operation> {
     }
 }
 
-fn on_file(op: &str, file: OnFile<'_>) -> Result<(Operation, Option<String>)> {
-    let OnFile { path, text, base64, part, if_match, if_none_match, .. } = file;
+fn on_file(op: &str, file: OnFile<'_>) -> Result<(Operation, Option<Elsewhere>)> {
+    let OnFile { path, text, base64, part, from, if_match, if_none_match, .. } = file;
     let (path, condition) = (FilePath::new(path)?, condition(if_match, if_none_match)?);
     let put = |body| Operation::PutFile { path: path.clone(), body, condition };
-    match (op, text, base64, part) {
-        ("put_file", Some(text), None, None) => Ok((put(whole(text.into_owned().into())), None)),
-        ("put_file", None, Some(base64), None) => match STANDARD.decode(base64.as_bytes()) {
-            Ok(bytes) => Ok((put(whole(bytes.into())), None)),
-            Err(e) => Err(Error::invalid(format!("the file {path:?} is not base64: {e}"))),
-        },
-        ("put_file", None, None, Some(part)) if part == OPERATIONS || part.is_empty() => {
-            Err(Error::invalid(format!("the body of a file cannot be in the part \"{part}\"")))
-        }
-        ("put_file", None, None, Some(part)) => Ok((put(stream::empty().boxed()), Some(part.into_owned()))),
-        ("delete_file", None, None, None) => Ok((Operation::DeleteFile { path, condition }, None)),
-        ("put_file", ..) => Err(Error::invalid("put_file needs path and one of text, base64 and part")),
-        _ => Err(Error::invalid("delete_file needs a path, and takes no body")),
+    let bodies = [&text, &base64, &part, &from].into_iter().flatten().count();
+    if op == "delete_file" {
+        let error = || Error::invalid("delete_file needs a path, and takes no body");
+        return if bodies == 0 { Ok((Operation::DeleteFile { path, condition }, None)) } else { Err(error()) };
     }
+    if bodies != 1 {
+        return Err(Error::invalid("put_file needs path and one of text, base64 and part"));
+    }
+    let elsewhere = match (text, base64, part, from) {
+        (Some(text), ..) => return Ok((put(whole(text.into_owned().into())), None)),
+        (_, Some(base64), ..) => {
+            let bytes = STANDARD.decode(base64.as_bytes());
+            let bytes = bytes.map_err(|e| Error::invalid(format!("the file {path:?} is not base64: {e}")))?;
+            return Ok((put(whole(bytes.into())), None));
+        }
+        (_, _, Some(part), _) if part == OPERATIONS || part.is_empty() => {
+            return Err(Error::invalid(format!("the body of a file cannot be in the part \"{part}\"")));
+        }
+        (_, _, Some(part), _) => Elsewhere::Part(part.into_owned()),
+        (.., from) => Elsewhere::From(from.unwrap_or_default().into_owned()),
+    };
+    Ok((put(stream::empty().boxed()), Some(elsewhere)))
 }
 
 fn whole(bytes: Bytes) -> ByteStream {

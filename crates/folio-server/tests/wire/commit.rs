@@ -178,7 +178,7 @@ const BAD: &[(&str, &str, &str)] = &[
     (r#"{"op":"put_file","path":"x","base64":"?"}"#, "invalid", "base64"),
     (r#"{"op":"put_file","path":"x","part":"a"}"#, "invalid", "multipart/form-data"),
     (r#"{"op":"put_file","path":"x","part":"operations"}"#, "invalid", "operations"),
-    (r#"{"op":"put_file","path":"x","from":"/etc/passwd"}"#, "invalid_json", "`from`"),
+    (r#"{"op":"put_file","path":"x","from":"/etc/passwd"}"#, "invalid", "`from`"),
     (r#"{"op":"delete_file","path":"x","text":""}"#, "invalid", "no body"),
     (r#"{"op":"append","log":"l"}"#, "invalid", "entry"),
     (r#"{"op":"append","log":"l","entry":1,"entries":[1]}"#, "invalid", "one of"),
