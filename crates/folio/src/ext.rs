@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::blob::{BlobStore, FileReadOptions, WriteCondition, WriteOutcome};
+use crate::commit::Operation;
 use crate::docs::JsonKv;
 use crate::driver::Project;
 use crate::error::{Error, Result};
@@ -26,6 +27,57 @@ pub trait ProjectExt: Project {
 }
 
 impl<P: Project + ?Sized> ProjectExt for P {}
+
+/// Short ways to write down the operations of a [commit](Project::commit).
+///
+/// ```
+/// use folio::memory::MemoryDriver;
+/// use folio::{CommitOutcome, DocKey, Driver, FilePath, LogName, Operation, ProjectId, WriteCondition};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> folio::Result<()> {
+/// let store = MemoryDriver::default();
+/// let id = ProjectId::new("site")?;
+/// store.create_project(&id).await?;
+/// let project = store.project(&id);
+///
+/// // This edit, these metadata, this event: all of it or nothing.
+/// let outcome = project
+///     .commit(vec![
+///         Operation::put_bytes(&FilePath::new("index.html")?, "<h1>Hi</h1>", WriteCondition::Absent),
+///         Operation::put_value(&DocKey::new("meta")?, &["title", "Hi"], WriteCondition::None)?,
+///         Operation::append_value(&LogName::history(), &"made")?,
+///     ])
+///     .await?;
+/// assert!(matches!(outcome, CommitOutcome::Committed(done) if done.len() == 3));
+/// # Ok(())
+/// # }
+/// ```
+impl Operation {
+    /// Puts a value of yours.
+    ///
+    /// # Errors
+    /// [`Error::InvalidJson`] where the value has no JSON form.
+    pub fn put_value<T: Serialize + ?Sized>(key: &DocKey, value: &T, condition: WriteCondition) -> Result<Self> {
+        Ok(Self::PutDoc { key: key.clone(), value: Json::from_value(value)?, condition })
+    }
+
+    /// Writes a file from bytes in memory.
+    pub fn put_bytes(path: &FilePath, bytes: impl Into<Bytes>, condition: WriteCondition) -> Self {
+        let bytes = bytes.into();
+        let body = stream::once(async move { Ok(bytes) }).boxed();
+        Self::PutFile { path: path.clone(), body, condition }
+    }
+
+    /// Appends one value of yours, without conditions.
+    ///
+    /// # Errors
+    /// [`Error::InvalidJson`] where the value has no JSON form.
+    pub fn append_value<T: Serialize + ?Sized>(log: &LogName, value: &T) -> Result<Self> {
+        let entries = vec![Data::Json(Json::from_value(value)?)];
+        Ok(Self::Append { log: log.clone(), entries, options: AppendOptions::default() })
+    }
+}
 
 /// Typed comforts on a log.
 #[async_trait]

@@ -13,33 +13,103 @@ use crate::commit::{CommitOutcome, Current, Done, Operation, check};
 use crate::docs::Document;
 use crate::error::Result;
 use crate::etag::Etag;
-use crate::name::{DocKey, FilePath, ProjectId};
+use crate::json::Json;
+use crate::log::{AppendOptions, Data};
+use crate::name::{DocKey, FilePath, LogName, ProjectId};
 use crate::request::Keyed;
 
 /// See [`Project::commit`](crate::Project::commit).
 pub(super) async fn commit(store: &Arc<Store>, id: &ProjectId, mut operations: Vec<Operation>) -> Result<CommitOutcome> {
     let keyed = check(&operations, &store.options.limits)?;
-    let commit = Commit { store, id };
-    if keyed.is_none() {
-        commit.check_early(&operations)?;
-    }
+    check_early(store.lock().project(id)?, &operations, keyed.is_some())?;
     let mut bodies = Vec::with_capacity(operations.len());
     for (at, operation) in operations.iter_mut().enumerate() {
         bodies.push(match operation.take_body() {
-            Some((_, body)) => Some(collect(body).await.map_err(|error| error.in_operation(at))?),
-            None => None,
+            Some((_, body)) => collect(body).await.map_err(|error| error.in_operation(at))?,
+            None => Bytes::new(),
         });
     }
-    let tags: Vec<Option<Etag>> = bodies.iter().map(|body| body.as_deref().map(Etag::of)).collect();
-    let keyed = keyed.and_then(|at| Some((at, Keyed::of_commit(&operations, at, &tags)?)));
+    let keyed = keyed.and_then(|at| {
+        let tags: Vec<Option<Etag>> = bodies.iter().map(|body| Some(Etag::of(body))).collect();
+        Some((at, Keyed::of_commit(&operations, at, &tags)?))
+    });
+    let mut steps: Vec<Step> = operations.into_iter().zip(bodies).map(|(operation, body)| Step::of(operation, body)).collect();
+    let commit = Commit { store, id, keyed };
     loop {
-        // Merging and hashing can take long, so they happen without the lock, and again if another write came first.
-        let prepared = commit.prepare(&operations, &bodies, &tags)?;
         let mut state = store.lock();
-        match commit.judge(state.project(id)?, &operations, &prepared, keyed)? {
+        match commit.judge(state.project(id)?, &steps)? {
             Judged::Answer(outcome) => return Ok(outcome),
-            Judged::Stale => {}
-            Judged::Fits => return commit.apply(&mut state, operations, prepared, keyed),
+            Judged::Fits => return commit.apply(&mut state, steps),
+            Judged::Stale(bases) => {
+                // Merging and hashing can take long, so they happen without the lock, and again if another write came first.
+                drop(state);
+                steps.iter_mut().zip(bases).for_each(|(step, base)| step.patch(base));
+            }
+        }
+    }
+}
+
+/// Refuses what is hopeless before a body is taken. Not with a key: a retry is known only once all bodies are.
+fn check_early(project: &ProjectState, operations: &[Operation], keyed: bool) -> Result<()> {
+    for (at, operation) in operations.iter().enumerate().filter(|_| !keyed) {
+        if let Operation::PutFile { path, .. } = operation {
+            check_path(&project.files, path).map_err(|error| error.in_operation(at))?;
+        }
+    }
+    Ok(())
+}
+
+/// One operation, with what it makes.
+enum Step {
+    Doc { key: DocKey, becomes: NewDoc, condition: WriteCondition },
+    File { path: FilePath, becomes: Option<(Bytes, Etag)>, condition: WriteCondition },
+    Append { log: LogName, entries: Vec<Data>, options: AppendOptions },
+}
+
+/// What a document becomes.
+enum NewDoc {
+    Put(Document),
+    /// Made from a document with the tag `base`, or from nothing.
+    Patched {
+        patch: Json,
+        made: Document,
+        base: Option<Etag>,
+    },
+    Deleted,
+}
+
+impl Step {
+    fn of(operation: Operation, body: Bytes) -> Self {
+        match operation {
+            Operation::PutDoc { key, value, condition } => {
+                Self::Doc { key, becomes: NewDoc::Put(Document { etag: tag(&value), value }), condition }
+            }
+            Operation::PatchDoc { key, patch, condition } => {
+                Self::Doc { key, becomes: NewDoc::Patched { made: patched(None, &patch), patch, base: None }, condition }
+            }
+            Operation::DeleteDoc { key, condition } => Self::Doc { key, becomes: NewDoc::Deleted, condition },
+            Operation::PutFile { path, body: _, condition } => {
+                let etag = Etag::of(&body);
+                Self::File { path, becomes: Some((body, etag)), condition }
+            }
+            Operation::DeleteFile { path, condition } => Self::File { path, becomes: None, condition },
+            Operation::Append { log, entries, options } => Self::Append { log, entries, options },
+        }
+    }
+
+    /// Applies a patch to what is there now.
+    fn patch(&mut self, current: Option<Document>) {
+        if let Self::Doc { becomes: NewDoc::Patched { patch, made, base }, .. } = self {
+            *made = patched(current.as_ref(), patch);
+            *base = current.map(|current| current.etag);
+        }
+    }
+
+    /// The document that it stores.
+    fn document(&self) -> Option<&Document> {
+        match self {
+            Self::Doc { becomes: NewDoc::Put(document) | NewDoc::Patched { made: document, .. }, .. } => Some(document),
+            _ => None,
         }
     }
 }
@@ -47,144 +117,67 @@ pub(super) async fn commit(store: &Arc<Store>, id: &ProjectId, mut operations: V
 struct Commit<'a> {
     store: &'a Arc<Store>,
     id: &'a ProjectId,
-}
-
-/// What an operation brings that takes long to make.
-enum Prepared {
-    Nothing,
-    /// The document to be, and the tag of what it was made from, where that matters.
-    Document {
-        document: Document,
-        base: Option<Option<Etag>>,
-    },
-    File {
-        bytes: Bytes,
-        etag: Etag,
-    },
+    /// The place of the append with the key, and its digests.
+    keyed: Option<(usize, Keyed)>,
 }
 
 enum Judged {
     Answer(CommitOutcome),
-    /// A document was changed since its patch was applied.
-    Stale,
+    /// Documents were changed since their patches were applied: what is there for each operation.
+    Stale(Vec<Option<Document>>),
     Fits,
 }
 
-/// Why an operation is not done.
-enum Refusal {
-    Condition(Current),
-    Stale,
-}
-
 impl Commit<'_> {
-    fn docs(&self) -> MemoryDocs {
-        MemoryDocs::new(Arc::clone(self.store), Scope::Project(self.id.clone()))
-    }
-
-    fn files(&self) -> MemoryFiles {
-        MemoryFiles::new(Arc::clone(self.store), self.id.clone())
-    }
-
-    fn log(&self, name: &crate::name::LogName) -> MemoryLog {
+    fn log(&self, name: &LogName) -> MemoryLog {
         MemoryLog::new(Arc::clone(self.store), self.id.clone(), name.clone())
     }
 
-    /// Refuses what is hopeless before a body is taken. Not with a key: a retry is known only once all bodies are.
-    fn check_early(&self, operations: &[Operation]) -> Result<()> {
-        let state = self.store.lock();
-        let project = state.project(self.id)?;
-        for (at, operation) in operations.iter().enumerate() {
-            if let Operation::PutFile { path, .. } = operation {
-                check_path(&project.files, path).map_err(|error| error.in_operation(at))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn prepare(&self, operations: &[Operation], bodies: &[Option<Bytes>], tags: &[Option<Etag>]) -> Result<Vec<Prepared>> {
-        let one = |(operation, (body, etag)): (&Operation, (&Option<Bytes>, &Option<Etag>))| {
-            Ok(match (operation, body, etag) {
-                (Operation::PutDoc { value, .. }, ..) => {
-                    Prepared::Document { document: Document { etag: tag(value), value: value.clone() }, base: None }
-                }
-                (Operation::PatchDoc { key, patch, .. }, ..) => {
-                    let base = self.store.lock().project(self.id)?.docs.get(key).map(|doc| doc.document.clone());
-                    let document = patched(base.as_ref(), patch);
-                    Prepared::Document { document, base: Some(base.map(|base| base.etag)) }
-                }
-                (Operation::PutFile { .. }, Some(bytes), Some(etag)) => Prepared::File { bytes: bytes.clone(), etag: *etag },
-                _ => Prepared::Nothing,
-            })
-        };
-        operations.iter().zip(bodies.iter().zip(tags)).map(one).collect()
-    }
-
-    /// What a patch makes of a document counts as well.
-    fn check_size(&self, prepared: &[Prepared]) -> Result<()> {
-        let size = |one: &Prepared| match one {
-            Prepared::Document { document, .. } => document.value.as_str().len(),
-            Prepared::Nothing | Prepared::File { .. } => 0,
-        };
-        self.store.options.limits.check_commit(prepared.iter().map(size).sum())
-    }
-
     /// Decides, and changes nothing.
-    fn judge(
-        &self,
-        project: &ProjectState,
-        operations: &[Operation],
-        prepared: &[Prepared],
-        keyed: Option<(usize, Keyed)>,
-    ) -> Result<Judged> {
-        if let Some((at, keyed)) = keyed
-            && let Some(Operation::Append { log, options, .. }) = operations.get(at)
-            && let Some(known) = project.logs.get(log)
-            && let Some(first) = known
-                .keys
-                .find(keyed, options.idempotency_key.as_deref().unwrap_or_default())
-                .map_err(|error| error.in_operation(at))?
+    fn judge(&self, project: &ProjectState, steps: &[Step]) -> Result<Judged> {
+        if let Some((at, keyed)) = self.keyed
+            && let Some(Step::Append { log, options, .. }) = steps.get(at)
+            && let Some(log) = project.logs.get(log)
         {
-            return Ok(Judged::Answer(CommitOutcome::Replayed(first)));
-        }
-        for (at, (operation, prepared)) in operations.iter().zip(prepared).enumerate() {
-            match self.judge_one(project, operation, prepared).map_err(|error| error.in_operation(at))? {
-                None => {}
-                Some(Refusal::Condition(current)) => return Ok(Judged::Answer(CommitOutcome::Precondition { at, current })),
-                Some(Refusal::Stale) => return Ok(Judged::Stale),
+            let key = options.idempotency_key.as_deref().unwrap_or_default();
+            if let Some(first) = log.keys.find(keyed, key).map_err(|error| error.in_operation(at))? {
+                return Ok(Judged::Answer(CommitOutcome::Replayed(first)));
             }
         }
-        self.check_size(prepared)?;
+        for (at, step) in steps.iter().enumerate() {
+            if let Some(current) = self.unmet(project, step).map_err(|error| error.in_operation(at))? {
+                return Ok(Judged::Answer(CommitOutcome::Precondition { at, current }));
+            }
+        }
+        if steps.iter().any(|step| is_stale(project, step)) {
+            return Ok(Judged::Stale(steps.iter().map(|step| current_document(project, step)).collect()));
+        }
+        let limits = &self.store.options.limits;
+        let mut total = 0;
+        for (at, document) in steps.iter().enumerate().filter_map(|(at, step)| Some((at, step.document()?))) {
+            let size = document.value.as_str().len();
+            limits.check_document(size).map_err(|error| error.in_operation(at))?;
+            total += size;
+        }
+        limits.check_commit(total)?;
         Ok(Judged::Fits)
     }
 
-    fn judge_one(&self, project: &ProjectState, operation: &Operation, prepared: &Prepared) -> Result<Option<Refusal>> {
-        let tag_fits = |condition: WriteCondition, current: Option<Etag>| {
-            (!condition.holds(current)).then_some(Refusal::Condition(Current::Tag(current)))
-        };
-        Ok(match operation {
-            Operation::PutDoc { key, condition, .. }
-            | Operation::PatchDoc { key, condition, .. }
-            | Operation::DeleteDoc { key, condition } => {
-                let current = doc_tag(project, key);
-                if let Some(refusal) = tag_fits(*condition, current) {
-                    return Ok(Some(refusal));
+    /// What is there where the condition of an operation does not hold.
+    fn unmet(&self, project: &ProjectState, step: &Step) -> Result<Option<Current>> {
+        let tag_unmet = |condition: &WriteCondition, current| (!condition.holds(current)).then_some(Current::Tag(current));
+        Ok(match step {
+            Step::Doc { key, condition, .. } => tag_unmet(condition, doc_tag(project, key)),
+            Step::File { path, becomes, condition } => {
+                if becomes.is_some() {
+                    check_path(&project.files, path)?;
                 }
-                let Prepared::Document { document, base } = prepared else { return Ok(None) };
-                if base.is_some_and(|base| base != current) {
-                    return Ok(Some(Refusal::Stale));
-                }
-                self.store.options.limits.check_document(document.value.as_str().len())?;
-                None
+                tag_unmet(condition, file_tag(project, path))
             }
-            Operation::PutFile { path, condition, .. } => {
-                check_path(&project.files, path)?;
-                tag_fits(*condition, file_tag(project, path))
-            }
-            Operation::DeleteFile { path, condition } => tag_fits(*condition, file_tag(project, path)),
-            Operation::Append { log, entries, options } => {
+            Step::Append { log, entries, options } => {
                 let writes = !entries.is_empty() || options.close;
                 match self.log(log).judge(&project.logs, writes, options, None)? {
-                    Verdict::Moved { head } => Some(Refusal::Condition(Current::Head(head))),
+                    Verdict::Moved { head } => Some(Current::Head(head)),
                     Verdict::Nothing(_) | Verdict::Replayed(_) | Verdict::Fits => None,
                 }
             }
@@ -192,59 +185,64 @@ impl Commit<'_> {
     }
 
     /// Does what was found to fit, under the same lock.
-    fn apply(
-        &self,
-        state: &mut State,
-        operations: Vec<Operation>,
-        prepared: Vec<Prepared>,
-        keyed: Option<(usize, Keyed)>,
-    ) -> Result<CommitOutcome> {
-        let mut done = Vec::with_capacity(operations.len());
-        for (at, (operation, prepared)) in operations.into_iter().zip(prepared).enumerate() {
-            let keyed = keyed.filter(|(place, _)| *place == at).map(|(_, keyed)| keyed);
-            done.push(self.apply_one(state, operation, prepared, keyed)?);
-        }
-        Ok(CommitOutcome::Committed(done))
+    fn apply(&self, state: &mut State, steps: Vec<Step>) -> Result<CommitOutcome> {
+        let one = |(at, step)| {
+            let keyed = self.keyed.filter(|(place, _)| *place == at).map(|(_, keyed)| keyed);
+            self.apply_one(state, step, keyed)
+        };
+        steps.into_iter().enumerate().map(one).collect::<Result<_>>().map(CommitOutcome::Committed)
     }
 
-    fn apply_one(&self, state: &mut State, operation: Operation, prepared: Prepared, keyed: Option<Keyed>) -> Result<Done> {
-        let project = state.project(self.id)?;
-        match (operation, prepared) {
-            (Operation::PutDoc { key, .. }, Prepared::Document { document, .. }) => {
-                let (etag, created) = (document.etag, doc_tag(project, &key).is_none());
-                self.docs().store(state, &key, document)?;
-                Ok(Done::Written { etag, created })
-            }
-            (Operation::PatchDoc { key, .. }, Prepared::Document { document, .. }) => {
-                self.docs().store(state, &key, document.clone())?;
-                Ok(Done::Patched(document))
-            }
-            (Operation::PutFile { path, .. }, Prepared::File { bytes, etag }) => {
-                let created = file_tag(project, &path).is_none();
-                self.files().store(state, &path, bytes, etag)?;
-                Ok(Done::Written { etag, created })
-            }
-            (Operation::DeleteDoc { key, .. }, _) => {
-                let existed = doc_tag(project, &key).is_some();
-                if existed {
-                    self.docs().remove(state, &key)?;
+    fn apply_one(&self, state: &mut State, step: Step, keyed: Option<Keyed>) -> Result<Done> {
+        match step {
+            Step::Doc { key, becomes, .. } => {
+                let docs = MemoryDocs::new(Arc::clone(self.store), Scope::Project(self.id.clone()));
+                let existed = doc_tag(state.project(self.id)?, &key).is_some();
+                match becomes {
+                    NewDoc::Put(document) => {
+                        let etag = document.etag;
+                        docs.store(state, &key, document)?;
+                        Ok(Done::Written { etag, created: !existed })
+                    }
+                    NewDoc::Patched { made, .. } => {
+                        docs.store(state, &key, made.clone())?;
+                        Ok(Done::Patched(made))
+                    }
+                    NewDoc::Deleted => {
+                        if existed {
+                            docs.remove(state, &key)?;
+                        }
+                        Ok(Done::Deleted(existed))
+                    }
                 }
-                Ok(Done::Deleted(existed))
             }
-            (Operation::DeleteFile { path, .. }, _) => self.files().remove(state, &path).map(Done::Deleted),
-            (Operation::Append { log, entries, options }, _) => {
+            Step::File { path, becomes, .. } => {
+                let files = MemoryFiles::new(Arc::clone(self.store), self.id.clone());
+                let Some((bytes, etag)) = becomes else { return files.remove(state, &path).map(Done::Deleted) };
+                let created = file_tag(state.project(self.id)?, &path).is_none();
+                files.store(state, &path, bytes, etag)?;
+                Ok(Done::Written { etag, created })
+            }
+            Step::Append { log, entries, options } => {
                 let log = self.log(&log);
                 let writes = !entries.is_empty() || options.close;
-                match log.judge(&project.logs, writes, &options, None)? {
+                match log.judge(&state.project(self.id)?.logs, writes, &options, None)? {
                     Verdict::Nothing(appended) => Ok(Done::Appended(appended)),
                     _ => log.write(state, entries, options.close, keyed).map(Done::Appended),
                 }
             }
-            (Operation::PutDoc { .. } | Operation::PatchDoc { .. } | Operation::PutFile { .. }, _) => {
-                Err(crate::Error::invalid("an operation of this commit was not prepared"))
-            }
         }
     }
+}
+
+fn is_stale(project: &ProjectState, step: &Step) -> bool {
+    matches!(step, Step::Doc { key, becomes: NewDoc::Patched { base, .. }, .. } if *base != doc_tag(project, key))
+}
+
+/// What a patch is applied to.
+fn current_document(project: &ProjectState, step: &Step) -> Option<Document> {
+    let Step::Doc { key, becomes: NewDoc::Patched { .. }, .. } = step else { return None };
+    project.docs.get(key).map(|doc| doc.document.clone())
 }
 
 fn doc_tag(project: &ProjectState, key: &DocKey) -> Option<Etag> {
