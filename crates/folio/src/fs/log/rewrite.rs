@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::cursor::Seq;
 use crate::error::{Error, Result};
 use crate::fs::line::{self, Header};
-use crate::fs::log::disk::{Disk, NewPiece, Newest};
+use crate::fs::log::disk::{Disk, NewPiece, Newest, sealed_firsts};
 use crate::fs::log::keys::{self, Keys};
 use crate::fs::log::paths::sealed_name;
 use crate::fs::segment::{self, Kind};
@@ -166,6 +166,7 @@ impl Disk {
         let lines = if let Kept::Lines { lines } = &kept { lines.as_slice() } else { &[] };
         let temporary = store.temp()?;
         let (start, end) = self.write_new(temporary.file(), header, lines)?;
+        self.set_aside_up_to(store, header.base)?;
         let name = self.paths.newest_name();
         if let Some((first, sealed_folder)) = &sealing {
             self.seal(store, &folder, sealed_folder, &sealed_name(*first))?;
@@ -196,6 +197,21 @@ impl Disk {
             base: header.base,
             inode: header.id.0,
         })
+    }
+
+    /// Moves sealed segments to quarantine that are of an end that this log no longer has: behind a newest segment that
+    /// begins after them they would be part of it again.
+    fn set_aside_up_to(&self, store: &Store, base: Seq) -> Result<()> {
+        let beyond: Vec<Seq> = sealed_firsts(&self.project, &self.paths)?
+            .into_iter()
+            .filter(|&first| first <= base && !self.sealed.contains(&first))
+            .collect();
+        let Some(folder) = (if beyond.is_empty() { None } else { self.project.dir(self.paths.sealed())? }) else { return Ok(()) };
+        for name in beyond.into_iter().map(sealed_name) {
+            let from = store.shown(&self.project, &format!("{}/{name}", self.paths.sealed()));
+            store.quarantine.take(&from, "the log had no entries from there on any more", &folder, name.as_ref())?;
+        }
+        folder.sync().map_err(|e| self.unknown(store, &e))
     }
 
     /// Syncs the newest segment, so that it can be sealed, and makes the folder for it.

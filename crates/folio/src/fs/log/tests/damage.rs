@@ -316,3 +316,34 @@ async fn foreign_files_never_crash_anything() {
     rig.reopen().await;
     assert_eq!(rig.history().status().await.unwrap_err().code(), "damaged");
 }
+
+/// An older file was put in the place of the newest segment: what was sealed since stays no part of the log, also when the
+/// log has grown past it.
+#[tokio::test]
+async fn segments_beyond_a_restored_file_never_come_back() {
+    let mut rig = Rig::with(FsOptions { segment_bytes: 400, ..FsOptions::default() });
+    let log = rig.history();
+    append(&log, &["1"]).await;
+    let old = rig.text("history.jsonl");
+    for n in 2..=20 {
+        append(&log, &[&n.to_string()]).await;
+    }
+    assert!(rig.sealed().len() > 2);
+    rig.write("history.jsonl", old);
+    for name in &rig.sealed()[..1] {
+        std::fs::remove_file(rig.path("history.d").join(name)).unwrap();
+    }
+    rig.reopen().await;
+    let log = rig.history();
+    assert_eq!(told(&log, "0").await, "1");
+    let mut expected = String::from("1");
+    for n in 2..=20 {
+        append(&log, &[&format!("{}", n + 100)]).await;
+        expected += &format!(" {n}");
+    }
+    rig.reopen().await;
+    let log = rig.history();
+    assert_eq!(told(&log, "0").await, expected);
+    let entries = texts(&page(&log, Some("1")).await.entries);
+    assert!(entries.iter().all(|(seq, text)| *text == (seq + 100).to_string()), "{entries:?}");
+}
