@@ -17,13 +17,15 @@ use crate::text::{plural, visible};
 /// A commit.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Example:
-  folio project commit demo - <<'END'
+Examples:
+  folio project commit demo operations.json
+  some-program | folio project commit demo
+
+With operations.json such as this:
   {\"operations\":[
     {\"op\":\"put_file\",\"path\":\"site/index.html\",\"from\":\"build/index.html\"},
     {\"op\":\"patch_doc\",\"key\":\"meta\",\"patch\":{\"title\":\"Hi\"}},
     {\"op\":\"append\",\"log\":\"history\",\"entry\":{\"kind\":\"edit\"},\"idempotency_key\":\"edit-1\"}]}
-  END
 
 Operations: put_doc (key, value), patch_doc (key, patch), delete_doc (key), put_file (path, and one of text, base64, from: a file of this machine), delete_file (path), append (log, and entry or entries; close, idempotency_key). Conditions: if_match (an ETag or \"*\"; for append a cursor), if_none_match (\"*\").")]
 pub(crate) struct Commit {
