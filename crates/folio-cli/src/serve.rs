@@ -20,6 +20,7 @@ use crate::output::Output;
 use crate::place::{Global, Place};
 use crate::signals::Signals;
 use crate::size;
+use crate::text::visible;
 use banner::Banner;
 
 /// How long the holder of a port gets to say whether it is a daemon.
@@ -124,6 +125,9 @@ pub(crate) async fn run(
         Kind::Fs => {
             let root = Place::root(args.folder.clone(), global, env)?;
             let driver = Arc::new(open(args, &root, limits).await?);
+            for note in driver.recovered() {
+                out.note(&visible(&note))?;
+            }
             let served = async {
                 let server = Server::bind(driver.clone(), config).await?;
                 let address = server.local_addr();

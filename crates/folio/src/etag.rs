@@ -26,6 +26,18 @@ impl Etag {
         hasher.update(bytes);
         hasher.finish()
     }
+
+    /// The 16 bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    /// From the 16 bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
 }
 
 /// Builds an [`Etag`] from pieces, for bodies that are streamed.

@@ -43,7 +43,7 @@ fn main() -> ExitCode {
             mounted("size=16m,nr_inodes=60", |root| block_on(no_inodes(root)))
         }),
         Trial::ignorable_test("a_read_only_root_is_refused_and_says_why", || mounted("size=4m", read_only)),
-        Trial::ignorable_test("a_folder_that_cannot_be_synced_stops_the_writes", failing_sync),
+        Trial::ignorable_test("a_journal_that_cannot_be_synced_stops_the_writes", failing_sync),
         Trial::ignorable_test("without_file_descriptors_calls_fail_and_heal", no_descriptors),
         Trial::ignorable_test("what_cannot_be_watched_is_told_as_a_rescan", few_watches),
     ];
@@ -347,24 +347,31 @@ fn cannot_trace() -> Option<String> {
 
 fn failing_sync() -> Outcome<Completion> {
     let temp = tempfile::tempdir()?;
-    let folder = temp.path().canonicalize()?.join("p/.meta");
-    std::fs::create_dir_all(&folder)?;
+    std::fs::create_dir_all(temp.path().join("p/.meta"))?;
     if let Some(why) = cannot_trace() {
         return Ok(Completion::ignored_with(why));
     }
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-o", "/dev/null", "-P"]).arg(&folder).args(["-e", "inject=fsync:error=EIO:when=1", "--"]);
-    in_child(&mut strace, "failing_sync", temp.path())
+    in_child(&mut failing_journal(temp.path(), 2)?, "failing_sync", temp.path())
 }
 
-/// The first sync of the folder of documents fails; later ones would not.
+/// Has the n-th sync of the journal fail that its thread makes, once the root is open.
+fn failing_journal(root: &Path, when: usize) -> Outcome<Command> {
+    block_on(async { Ok(open(root).await?.close().await?) })?;
+    let journal = root.canonicalize()?.join(".folio/journal/1.journal");
+    let mut strace = Command::new("strace");
+    let inject = format!("inject=fdatasync:error=EIO:when={when}");
+    strace.args(["-f", "-o", "/dev/null", "-P"]).arg(journal).args(["-e", &inject, "--"]);
+    Ok(strace)
+}
+
+/// The second commit can't be synced; later ones could.
 async fn play_failing_sync(root: &Path) -> Outcome {
     let driver = open(root).await?;
     let (id, key, path) = names()?;
     let project = driver.project(&id);
     let _ = project.files().write_bytes(&path, "old", WriteCondition::None).await?;
     let put = project.docs().put_value(&key, "new", WriteCondition::None).await;
-    expect_code(put, "outcome_unknown", "a put whose folder can't be synced")?;
+    expect_code(put, "outcome_unknown", "a put that can't be synced")?;
     for _ in 0..2 {
         let put = project.docs().put_value(&key, "newer", WriteCondition::None).await;
         expect_code(put, "store_failed", "a put afterwards")?;
@@ -383,20 +390,17 @@ async fn play_failing_sync(root: &Path) -> Outcome {
 }
 
 fn failing_appends() -> Outcome<Completion> {
-    for when in 1..=6 {
+    for when in 2..=7 {
         let temp = tempfile::tempdir()?;
         if let Some(why) = cannot_trace() {
             return Ok(Completion::ignored_with(why));
         }
-        let mut strace = Command::new("strace");
-        let inject = format!("inject=fdatasync:error=EIO:when={when}");
-        strace.args(["-f", "-o", "/dev/null", "-e", &inject, "--"]);
-        in_child(&mut strace, "failing_append", temp.path())?;
+        in_child(&mut failing_journal(temp.path(), when)?, "failing_append", temp.path())?;
     }
     Ok(Completion::Completed)
 }
 
-/// One of the syncs of some logs fails, of which nobody has read any yet; later ones would not.
+/// One of the commits to some logs can't be synced, of which nobody has read any yet; later ones would not.
 async fn play_failing_append(root: &Path) -> Outcome {
     let driver = open(root).await?;
     let (id, ..) = names()?;

@@ -124,6 +124,13 @@ impl Changes {
         }
     }
 
+    /// Tells that a write of our own displaced what another program had put there.
+    pub(crate) fn conflict(&self, scope: &Scope, target: Target) {
+        if let Some(told) = self.held().scopes.get(scope) {
+            told.hub.publish(Change::Conflict { target });
+        }
+    }
+
     /// Before looking at a target that someone changed (`new`: where nothing was before). `None` while a write of our own
     /// is on its way there.
     pub(crate) fn look(&self, scope: &Scope, target: &Target, new: bool) -> Option<Look> {

@@ -107,11 +107,15 @@ impl JsonKv for FsDocs {
 
     async fn delete(&self, key: &DocKey, condition: WriteCondition) -> Result<DeleteOutcome> {
         let work = move |slot: &Slot<'_>| {
-            let tag = slot.read()?.map(|current| current.etag);
+            let current = slot.read()?;
+            let tag = current.as_ref().map(|current| current.etag);
             if !condition.holds(tag) {
                 return Ok(DeleteOutcome::Precondition { current: tag });
             }
-            Ok(DeleteOutcome::Deleted(tag.is_some() && slot.remove()?))
+            Ok(DeleteOutcome::Deleted(match &current {
+                Some(current) => slot.remove(current)?,
+                None => false,
+            }))
         };
         self.alone(key, work).await
     }

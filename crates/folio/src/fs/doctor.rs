@@ -4,6 +4,7 @@
 //! there that says where it came from.
 
 mod docs;
+mod journal;
 mod logs;
 mod repair;
 mod report;
@@ -52,9 +53,13 @@ pub async fn repair(
 ) -> Result<Report> {
     let path = path.as_ref().to_owned();
     let (store, mut collector) = off_runtime(move || {
-        Dir::open_root(&path)?;
-        let store = Store::open(&path, options)?;
+        let root = Dir::open_root(&path)?;
         let mut collector = Collector::new(progress);
+        // What the journal tells of is made by the open.
+        journal::examine(&root, &mut collector)?;
+        let store = Store::open_repairing(&path, options)?;
+        collector.report.findings.retain(|finding| finding.severity == Severity::Damage);
+        collector.report.findings.iter_mut().for_each(|finding| finding.repaired = true);
         examine(&store.root, &mut collector)?;
         repair::repair(&store, &mut collector.report)?;
         Ok((store, collector))
@@ -66,6 +71,7 @@ pub async fn repair(
 
 fn examine(root: &Dir, collector: &mut Collector) -> Result<()> {
     check_root_file(root, collector)?;
+    journal::examine(root, collector)?;
     for listed in root.list()? {
         let listed = listed?;
         let Some(id) = listed.name.to_str().and_then(|name| ProjectId::new(name).ok()) else { continue };
@@ -96,7 +102,7 @@ fn examine(root: &Dir, collector: &mut Collector) -> Result<()> {
 
 fn check_root_file(root: &Dir, collector: &mut Collector) -> Result<()> {
     let Some(folder) = root.dir(".folio")? else { return Ok(()) };
-    match super::root::examine(&folder) {
+    match super::root::read(&folder).map(drop) {
         Err(error @ (Error::Damaged { .. } | Error::NewerFormat { .. })) => {
             collector.note(Finding::damage(".folio/root.json", error.to_string()));
             Ok(())

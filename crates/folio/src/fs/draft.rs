@@ -6,6 +6,7 @@ use super::scope::META;
 use super::store::Store;
 use super::temp::fresh_name;
 use super::tree;
+use super::txn::{Place, Step, Txn};
 use super::vfs::{Dir, VfsError, VfsResult};
 use crate::error::{Error, Result};
 use crate::name::ProjectId;
@@ -41,16 +42,21 @@ impl Draft {
     pub(super) fn publish(mut self, store: &Store, id: &ProjectId) -> Result<bool> {
         let what = format!("project {id}");
         tree::sync(&self.dir).map_err(|error| error.writing(&what))?;
-        self.named = self.tmp.rename_noreplace(&self.name, &store.root, id.as_str()).map_err(|error| error.writing(&what))?;
-        if !self.named {
+        self.tmp.sync().map_err(|error| error.writing(&what))?;
+        let meta = self.tmp.stat(&self.name).map_err(|error| error.writing(&what))?;
+        let draft = meta.ok_or_else(|| Error::Retry { what: format!("{what} went away while it was made") })?.id();
+        if store.root.stat(id.as_str())?.is_some() {
             return match store.project_dir(id) {
                 Ok(_) => Ok(false),
                 Err(Error::NoProject { .. }) => Err(in_the_way(store, id)),
                 Err(error) => Err(error),
             };
         }
-        store.sync_folder(&store.root).map_err(|error| store.unknown(&what, &error))?;
-        Ok(true)
+        let (from, to) = (Place::Temp(self.name.clone()), Place::Path(id.to_string()));
+        let committed = store.commit(Txn::of(Step::rename(from, to, draft)));
+        // Where the outcome is unknown, the record may be durable, and needs it.
+        self.named = matches!(committed, Ok(_) | Err(Error::OutcomeUnknown { .. }));
+        committed.map(|_| true)
     }
 }
 

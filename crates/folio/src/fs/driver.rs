@@ -108,6 +108,13 @@ impl FsDriver {
         Self { _sweeper: Arc::new(Sweeper::start(&logs)), logs }
     }
 
+    /// What a person should know of how the root was opened: where the journal of an earlier run told of a change and
+    /// another program had been there meanwhile. What the journal had of it lies in quarantine.
+    #[must_use]
+    pub fn recovered(&self) -> Vec<String> {
+        self.store().recovered.iter().map(ToString::to_string).collect()
+    }
+
     /// Writes into the lock of the root where this process can be reached, for others who try to open it.
     ///
     /// # Errors

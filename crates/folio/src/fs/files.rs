@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::changes::Seen;
+use super::changes::{Seen, Writing};
 use super::content::{etag_of, seen};
-use super::replace;
+use super::replace::{self, Replaced};
 use super::scope::Scope;
 use super::store::Store;
-use super::vfs::Dir;
+use super::txn::Before;
+use super::vfs::{Dir, Meta};
 use crate::blob::{
     BlobStore, ByteStream, FileInfo, FileList, FileListOptions, FileRead, FileReadOptions, WriteCondition, WriteOutcome,
 };
@@ -72,25 +73,58 @@ impl FsFiles {
 struct Current {
     /// Its tag, where the condition asks for it.
     etag: Option<Etag>,
-    /// Its permission bits; `None` where nothing is.
-    mode: Option<u32>,
+    /// `None` where nothing is.
+    meta: Option<Meta>,
 }
 
 impl Current {
     /// Looks, and reads the file only for a condition that needs it.
     fn read(project: &Dir, path: &FilePath, condition: WriteCondition) -> Result<Self> {
-        let Some(file) = place::open(project, path)? else { return Ok(Self { etag: None, mode: None }) };
+        let Some(file) = place::open(project, path)? else { return Ok(Self { etag: None, meta: None }) };
+        let meta = file.meta()?;
         let etag = match condition {
             WriteCondition::None | WriteCondition::Exists => None,
             WriteCondition::Match(_) | WriteCondition::Absent => Some(etag_of(&file)?),
         };
-        Ok(Self { etag, mode: Some(file.meta()?.mode) })
+        Ok(Self { etag, meta: Some(meta) })
     }
 
     fn meets(&self, condition: WriteCondition) -> bool {
         match condition {
-            WriteCondition::Exists => self.mode.is_some(),
+            WriteCondition::Exists => self.meta.is_some(),
             other => other.holds(self.etag),
+        }
+    }
+
+    /// As it was found, for who replaces or removes it.
+    fn before(&self) -> Option<Before> {
+        self.meta.as_ref().map(|meta| Before::of(meta, self.etag))
+    }
+}
+
+/// A write of our own on its way, and how subscribers are told of it.
+struct Told<'a> {
+    store: &'a Store,
+    scope: Scope,
+    target: Target,
+    _writing: Writing,
+}
+
+impl<'a> Told<'a> {
+    fn begin(store: &'a Store, id: &ProjectId, path: &FilePath) -> Self {
+        let (scope, target) = (Scope::Project(id.clone()), Target::File(path.clone()));
+        let writing = store.changes.begin(&scope, target.clone());
+        Self { store, scope, target, _writing: writing }
+    }
+
+    fn tell(self, etag: Option<Etag>, replaced: Replaced) {
+        let seen = match (etag, replaced.meta) {
+            (Some(etag), Some(meta)) => seen(&meta, etag),
+            _ => Seen::Absent,
+        };
+        self.store.changes.own(&self.scope, self.target.clone(), seen, etag);
+        if replaced.conflict {
+            self.store.changes.conflict(&self.scope, self.target);
         }
     }
 }
@@ -119,14 +153,14 @@ impl BlobStore for FsFiles {
             }
             let received = received.take()?;
             let etag = received.etag;
-            if let Some(mode) = current.mode {
-                received.temp.file().set_mode(mode)?;
+            if let Some(meta) = &current.meta {
+                received.temp.file().set_mode(meta.mode)?;
             }
-            let (scope, target) = (Scope::Project(id.clone()), Target::File(path.clone()));
-            let _writing = store.changes.begin(&scope, target.clone());
-            let written = replace::put(store, project, path.as_str(), received.temp)?;
-            store.changes.own(&scope, target, seen(&written, etag), Some(etag));
-            Ok(WriteOutcome::Written { etag, created: current.mode.is_none() })
+            let step = replace::prepare_put(store, project, path.as_str(), received, current.before())?;
+            let told = Told::begin(store, id, path);
+            let replaced = replace::commit(store, step)?;
+            told.tell(Some(etag), replaced);
+            Ok(WriteOutcome::Written { etag, created: current.meta.is_none() })
         };
         self.alone(path, work).await
     }
@@ -137,13 +171,14 @@ impl BlobStore for FsFiles {
             if !current.meets(condition) {
                 return Ok(DeleteOutcome::Precondition { current: current.etag });
             }
-            let (scope, target) = (Scope::Project(id.clone()), Target::File(path.clone()));
-            let _writing = store.changes.begin(&scope, target.clone());
-            if current.mode.is_none() || !replace::remove(store, project, path.as_str())? {
+            let Some(before) = current.before() else { return Ok(DeleteOutcome::Deleted(false)) };
+            let Some(step) = replace::prepare_remove(store, project, path.as_str(), before)? else {
                 return Ok(DeleteOutcome::Deleted(false));
-            }
+            };
+            let told = Told::begin(store, id, path);
+            let replaced = replace::commit(store, step)?;
             place::prune(project, path);
-            store.changes.own(&scope, target, Seen::Absent, None);
+            told.tell(None, replaced);
             Ok(DeleteOutcome::Deleted(true))
         };
         self.alone(path, work).await

@@ -324,8 +324,6 @@ pub(crate) struct Header {
     pub(crate) base: Seq,
     pub(crate) horizon: Seq,
     pub(crate) closed: bool,
-    /// The log is being deleted, or a fork is being made: it counts as absent.
-    pub(crate) absent: bool,
     /// The log that this one was forked from, whose marker goes with it.
     pub(crate) fork_of: Option<LogName>,
     pub(crate) ts: u64,
@@ -342,8 +340,6 @@ struct RawHeader {
     #[serde(default)]
     closed: bool,
     #[serde(default)]
-    absent: bool,
-    #[serde(default)]
     fork: Option<String>,
     #[serde(default)]
     needs: Vec<String>,
@@ -355,12 +351,11 @@ impl Header {
     pub(crate) fn push(&self, out: &mut Vec<u8>) {
         let prev: Vec<String> = self.lineage.ended().iter().map(|piece| format!("[{},{}]", piece.epoch, piece.last)).collect();
         let closed = if self.closed { ",\"closed\":true" } else { "" };
-        let absent = if self.absent { ",\"absent\":true" } else { "" };
         let fork = self.fork_of.as_ref().map_or(String::new(), |source| format!(",\"fork\":\"{}\"", source.encoded()));
         let start = out.len();
         out.extend_from_slice(
             format!(
-                "{{\"folio\":{FORMAT},\"epoch\":{},\"id\":[{},{}],\"prev\":[{}],\"base\":{},\"horizon\":{}{closed}{absent}{fork},\"ts\":{}",
+                "{{\"folio\":{FORMAT},\"epoch\":{},\"id\":[{},{}],\"prev\":[{}],\"base\":{},\"horizon\":{}{closed}{fork},\"ts\":{}",
                 self.lineage.epoch(),
                 self.id.0,
                 self.id.1,
@@ -411,7 +406,6 @@ impl Header {
             base: raw.base,
             horizon: raw.horizon,
             closed: raw.closed,
-            absent: raw.absent,
             fork_of: raw.fork.as_deref().and_then(LogName::decode),
             ts: raw.ts,
         }))

@@ -31,9 +31,9 @@ mod driver;
 mod epochs;
 mod failure;
 mod files;
-mod flush;
 mod fold;
 mod gates;
+mod journal;
 pub(crate) mod line;
 mod lock;
 pub(crate) mod log;
@@ -50,6 +50,7 @@ mod select;
 pub(crate) mod store;
 pub(crate) mod temp;
 mod tree;
+mod txn;
 pub(crate) mod vfs;
 mod watch;
 

@@ -8,6 +8,7 @@ use super::select::Smallest;
 use super::store::Store;
 use super::temp::fresh_name;
 use super::tree;
+use super::txn::{Place, Step, Txn};
 use super::vfs::Kind;
 use crate::driver::ProjectList;
 use crate::error::{Error, Result};
@@ -50,10 +51,11 @@ pub(super) fn remove(store: &Store, id: &ProjectId) -> Result<Option<Removed>> {
     if !exists(store, id)? {
         return Ok(None);
     }
+    let Some(meta) = store.root.stat(id.as_str())? else { return Ok(None) };
     let name = fresh_name()?;
-    store.root.rename(id.as_str(), &store.tmp, &name)?;
+    let (from, to) = (Place::Path(id.to_string()), Place::Temp(name.clone()));
+    store.commit(Txn::of(Step::rename(from, to, meta.id())))?;
     store.changes.end(&Scope::Project(id.clone()));
-    store.sync_folder(&store.root).map_err(|error| store.unknown(&format!("project {id}"), &error))?;
     Ok(Some(Removed(name)))
 }
 

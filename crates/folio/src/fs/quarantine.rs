@@ -48,6 +48,17 @@ impl Quarantine {
         kept
     }
 
+    /// Keeps bytes that have no file. Durable on return, in every mode. Returns where they are.
+    pub(crate) fn keep_bytes(&self, from: &str, why: &str, bytes: &[u8]) -> VfsResult<PathBuf> {
+        let (name, file) = self.create(from)?;
+        let kept = file.append_all(bytes).and_then(|()| self.finish(&name, &file, from, why));
+        if kept.is_err() {
+            // The disk may be full: half of it would only be in the way.
+            let _ = self.folder.unlink(&name);
+        }
+        kept
+    }
+
     /// Moves a whole file or folder here. Sync `dir` afterwards.
     pub(crate) fn take(&self, from: &str, why: &str, dir: &Dir, name: &OsStr) -> VfsResult<PathBuf> {
         let bytes = dir.stat(name)?.map_or(0, |meta| meta.size);

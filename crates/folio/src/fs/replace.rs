@@ -1,118 +1,65 @@
 //! Putting a whole file in the place of another, and taking one away: atomic, and durable as promised.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use rustix::io::Errno;
-
 use super::store::Store;
-use super::temp::TempFile;
-use super::vfs::{Dir, Kind, Meta, VfsError, VfsResult};
+use super::txn::{Before, Effect, Prepared, Step, Txn};
+use super::vfs::{Dir, Kind, Meta};
 use crate::error::{Error, Result};
 
-/// How often a folder that is removed as empty, just when a file is to come into it, is made again.
-const ATTEMPTS: usize = 100;
-
-/// Counts who is making folders that are not durable yet.
-#[derive(Debug, Default)]
-pub(crate) struct Making(AtomicUsize);
-
-struct Maker<'a>(&'a Making);
-
-impl Making {
-    fn begin(&self) -> Maker<'_> {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        Maker(self)
-    }
-
-    fn others(&self) -> bool {
-        self.0.load(Ordering::SeqCst) > 1
-    }
+/// What became of a file that was put or removed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Replaced {
+    /// Of the file now; `None` once it is removed.
+    pub(crate) meta: Option<Meta>,
+    /// Another program had changed it meanwhile: what it put there lies in quarantine.
+    pub(crate) conflict: bool,
 }
 
-impl Drop for Maker<'_> {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// Gives `temp`, written and synced, the name `rel` below `base`, with the folders on its way. What stood there is gone.
-/// Returns what is known of the file now.
+/// Makes ready that `prepared` gets the name `rel` below `base`, with the folders on its way. `before` stands there now.
 ///
 /// # Errors
-/// Before the name is given nothing has changed (but for new, empty folders): [`Error::DiskFull`], [`Error::Io`],
-/// [`Error::PathConflict`] where something else than a file stands there.
-/// After that [`Error::OutcomeUnknown`], and the store refuses writes.
-pub(crate) fn put(store: &Store, base: &Dir, rel: &str, mut temp: TempFile) -> Result<Meta> {
+/// [`Error::PathConflict`] where something else than a file stands there, [`Error::DiskFull`], [`Error::Io`]. Nothing
+/// has changed (but for new, empty folders).
+pub(crate) fn prepare_put(store: &Store, base: &Dir, rel: &str, prepared: Prepared, before: Option<Before>) -> Result<Step> {
     let what = store.shown(base, rel);
     if let Ok(Some(meta)) = base.stat(rel)
         && meta.kind != Kind::File
     {
         return Err(Error::PathConflict { path: what, why: format!("a {} stands there", meta.kind).into() });
     }
-    let (folder, name) = rel.rsplit_once('/').map_or((None, rel), |(folder, name)| (Some(folder), name));
-    let making = store.making.begin();
-    let mut attempt = 0;
-    let changed = loop {
-        match place(store, base, folder, attempt > 0, name, &mut temp) {
-            Ok(changed) => break changed,
-            Err(error) if error.is(&[Errno::NOENT]) && attempt < ATTEMPTS => attempt += 1,
-            Err(error) => return Err(error.writing(&what)),
-        }
+    let folder = match rel.rsplit_once('/') {
+        Some((folder, _)) => store.folder(base, folder)?,
+        None => base.clone(),
     };
-    let synced = changed.iter().rev().try_for_each(|folder| store.sync_folder(folder));
-    drop(making);
-    synced.and_then(|()| temp.file().meta()).map_err(|error| store.unknown(&what, &error))
+    prepared.put(what.clone(), folder, before).map_err(|error| error.writing(&what))
 }
 
-/// Renames, and returns the folders that need a sync now.
-fn place(store: &Store, base: &Dir, rel: Option<&str>, again: bool, name: &str, temp: &mut TempFile) -> VfsResult<Vec<Dir>> {
-    let mut changed = folders(base, rel)?;
-    // A folder on the way may be new and not synced yet: made by someone else just now, or by the attempt before.
-    if again || store.making.others() {
-        changed = chain(base, rel)?;
-    }
-    let folder = changed.last().ok_or_else(|| vanished(base, name))?;
-    temp.try_keep_as(folder, name)?;
-    Ok(changed)
+/// Makes ready that the file `rel` below `base`, which is `before`, is removed. Folders stay.
+pub(crate) fn prepare_remove(store: &Store, base: &Dir, rel: &str, before: Before) -> Result<Option<Step>> {
+    let folder = match rel.rsplit_once('/') {
+        Some((folder, _)) => base.dir(folder)?,
+        None => Some(base.clone()),
+    };
+    let Some(folder) = folder else { return Ok(None) };
+    let what = store.shown(base, rel);
+    Step::delete(what.clone(), folder, before).map(Some).map_err(|error| error.writing(&what))
 }
 
-/// Removes the file `rel` below `base`; `false` where there was none. Folders stay.
+/// Commits one of those steps.
 ///
 /// # Errors
-/// As [`put`].
-pub(crate) fn remove(store: &Store, base: &Dir, rel: &str) -> Result<bool> {
-    let (folder, name) = match rel.rsplit_once('/') {
-        Some((folder, name)) => (base.dir(folder)?, name),
-        None => (Some(base.clone()), rel),
-    };
-    let Some(folder) = folder else { return Ok(false) };
-    if !folder.unlink(name)? {
-        return Ok(false);
+/// As [`Store::commit`].
+pub(crate) fn commit(store: &Store, step: Step) -> Result<Replaced> {
+    let effects = store.commit(Txn::of(step))?;
+    Ok(effects.into_iter().next().map_or(Replaced { meta: None, conflict: false }, |effect| Replaced::of(&effect)))
+}
+
+impl Replaced {
+    /// What the effect of such a step tells.
+    pub(crate) fn of(effect: &Effect) -> Self {
+        match effect {
+            Effect::Placed { meta, conflict } => Self { meta: Some(*meta), conflict: *conflict },
+            Effect::Gone { conflict } => Self { meta: None, conflict: *conflict },
+            Effect::Done | Effect::Installed(_) | Effect::Replaced => Self { meta: None, conflict: false },
+        }
     }
-    store.sync_folder(&folder).map_err(|error| store.unknown(&store.shown(base, rel), &error))?;
-    Ok(true)
-}
-
-/// Makes the folder, and returns the ones that need a sync once a file is in it: the last is the folder itself.
-fn folders(base: &Dir, rel: Option<&str>) -> VfsResult<Vec<Dir>> {
-    let Some(rel) = rel else { return Ok(vec![base.clone()]) };
-    let (folder, mut changed) = base.make_dirs(rel)?;
-    changed.push(folder);
-    Ok(changed)
-}
-
-/// Every folder from `base` to `rel`.
-fn chain(base: &Dir, rel: Option<&str>) -> VfsResult<Vec<Dir>> {
-    let mut folders = vec![base.clone()];
-    let rel = rel.unwrap_or_default();
-    let ends = rel.match_indices('/').map(|(at, _)| at).chain((!rel.is_empty()).then_some(rel.len()));
-    for end in ends {
-        let part = rel.get(..end).unwrap_or(rel);
-        folders.push(base.dir(part)?.ok_or_else(|| vanished(base, part))?);
-    }
-    Ok(folders)
-}
-
-fn vanished(base: &Dir, rel: &str) -> VfsError {
-    VfsError::os("open", &base.path().join(rel), Errno::NOENT)
 }

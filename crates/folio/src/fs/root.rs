@@ -35,6 +35,13 @@ pub(crate) struct RootContent {
     other: BTreeMap<String, serde_json::Value>,
 }
 
+impl RootContent {
+    /// The root's id as bytes; zeros where it is none of ours.
+    pub(crate) fn root_id(&self) -> [u8; 16] {
+        u128::from_str_radix(&self.id, 16).unwrap_or_default().to_be_bytes()
+    }
+}
+
 /// The file, and what stands in it durably.
 #[derive(Debug)]
 pub(crate) struct RootFile {
@@ -101,11 +108,11 @@ impl RootFile {
     }
 }
 
-/// Checks the file in `folder` (`.folio`), if there is one. Writes nothing.
-pub(crate) fn examine(folder: &Dir) -> Result<()> {
-    let Some(file) = folder.open(NAME, Access::Read)? else { return Ok(()) };
+/// Checks and reads the file in `folder` (`.folio`), if there is one. Writes nothing.
+pub(crate) fn read(folder: &Dir) -> Result<Option<RootContent>> {
+    let Some(file) = folder.open(NAME, Access::Read)? else { return Ok(None) };
     let bytes = file.read_some(0, MAX_CONTENT)?;
-    parse(&bytes, &folder.path().join(NAME).display().to_string()).map(drop)
+    parse(&bytes, &folder.path().join(NAME).display().to_string()).map(Some)
 }
 
 fn parse(bytes: &[u8], path: &str) -> Result<RootContent> {

@@ -1,26 +1,27 @@
 //! What everything in an open root shares.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock as StdRwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::io::Errno;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::changes::Changes;
 use super::epochs::Epochs;
 use super::failure::Failure;
-use super::flush::Flusher;
 use super::fold::Folding;
 use super::gates::Gates;
+use super::journal::{Applying, Dirty, Held, Job, Journal, JournalOptions, Pending};
 use super::lock::RootLock;
 use super::options::FsOptions;
 use super::pace::Pace;
 use super::quarantine::Quarantine;
-use super::replace::Making;
 use super::root::RootFile;
 use super::scope::Scope;
 use super::temp::TempFile;
 use super::tree;
-use super::vfs::{Dir, File, VfsError, VfsResult};
+use super::txn::{Effect, Ground, Note, Room, Txn, replay};
+use super::vfs::{Dir, VfsError, VfsResult};
 use super::watch::Watcher;
 use crate::change::ChangeStream;
 use crate::cursor::Epoch;
@@ -30,10 +31,13 @@ use crate::hub::Filter;
 use crate::name::ProjectId;
 
 /// Folio's own folder in a root.
-const FOLDER: &str = ".folio";
+pub(crate) const FOLDER: &str = ".folio";
 const JOURNAL: &str = "journal";
 const TMP: &str = "tmp";
 const QUARANTINE: &str = "quarantine";
+
+/// How often a folder that is removed as empty, just when something is to come into it, is made again.
+pub(crate) const ATTEMPTS: usize = 100;
 
 /// An open root.
 #[derive(Debug)]
@@ -42,16 +46,18 @@ pub(crate) struct Store {
     pub(crate) root: Dir,
     /// `.folio/tmp`: what has no real name yet. Emptied at every open.
     pub(crate) tmp: Dir,
-    /// `.folio/quarantine`.
-    pub(crate) quarantine: Quarantine,
+    /// Where committed changes are made; has the quarantine.
+    pub(crate) ground: Arc<Ground>,
+    /// What commits goes through it.
+    journal: Arc<Journal>,
+    /// What a person should know of what the journal made again at the open.
+    pub(crate) recovered: Vec<Note>,
     /// As it was opened.
     pub(crate) options: FsOptions,
     /// Gives out epochs.
     pub(crate) epochs: Epochs,
     /// Who waits for whom.
     pub(crate) gates: Gates,
-    /// Folders in the making.
-    pub(crate) making: Making,
     /// Who is told of changes.
     pub(crate) changes: Arc<Changes>,
     /// Whether names fold here.
@@ -61,7 +67,6 @@ pub(crate) struct Store {
     file: Arc<RootFile>,
     /// Calls hold it shared while they run; true once the store is closed.
     closed: Arc<RwLock<bool>>,
-    flusher: StdRwLock<Option<Flusher>>,
     lock: Mutex<Option<RootLock>>,
 }
 
@@ -82,39 +87,60 @@ impl Store {
         Self::open_in(Dir::make_root(&path)?, options)
     }
 
+    /// As [`Store::open`], for doctor: a damaged journal is set aside once its good records are made again.
+    pub(crate) fn open_repairing(path: &Path, options: FsOptions) -> Result<Arc<Self>> {
+        Self::open_with(Dir::open_root(path)?, options, true)
+    }
+
     /// As [`Store::open`], in a folder that is open.
     pub(crate) fn open_in(root: Dir, options: FsOptions) -> Result<Arc<Self>> {
+        Self::open_with(root, options, false)
+    }
+
+    fn open_with(root: Dir, options: FsOptions, repairing: bool) -> Result<Arc<Self>> {
         let folder = own_folder(&root, FOLDER)?;
         let lock = RootLock::take(&folder, root.path(), &options.holder)?;
-        own_folder(&folder, JOURNAL)?;
+        let journal = own_folder(&folder, JOURNAL)?;
         let (tmp, quarantine) = (own_folder(&folder, TMP)?, own_folder(&folder, QUARANTINE)?);
         let file = Arc::new(RootFile::open(&folder, &tmp)?);
+        let ground = Arc::new(Ground {
+            root: root.clone(),
+            tmp: tmp.clone(),
+            quarantine: Quarantine::new(quarantine, Arc::clone(&options.clock)),
+            room: Room::open(&folder)?,
+        });
+        let mut pending = Pending::read(&journal, file.content().root_id())?;
+        if !repairing {
+            pending.check()?;
+        }
+        let recovered = if pending.is_empty() { Vec::new() } else { replay::replay(&ground, &pending)? };
+        if pending.damage().is_some() {
+            set_journal_aside(&ground, &journal)?;
+            pending = Pending::read(&journal, file.content().root_id())?;
+        }
         tree::clear(&tmp)?;
         let folding = Folding::probe(&tmp)?;
         let epochs = Epochs::new(Arc::clone(&file));
         begin_life(&file, &epochs, &options)?;
         let failure = Arc::new(Failure::none(root.path().display().to_string()));
-        let flusher = match options.durability {
-            Durability::Interval => Some(start_flusher(&root, &failure)?),
-            _ => None,
-        };
+        let journal = start_journal(journal, pending, &ground, &options, &failure)?;
         let changes = Arc::<Changes>::default();
         let watcher = Watcher::new(root.clone(), Arc::clone(&changes));
         Ok(Arc::new(Self {
-            quarantine: Quarantine::new(quarantine, Arc::clone(&options.clock)),
+            ground,
+            journal,
+            recovered,
             root,
             tmp,
             options,
             epochs,
             gates: Gates::new(),
-            making: Making::default(),
             watcher,
             changes,
             folding,
             failure,
             file,
             closed: Arc::default(),
-            flusher: StdRwLock::new(flusher),
             lock: Mutex::new(Some(lock)),
         }))
     }
@@ -154,19 +180,82 @@ impl Store {
         path.strip_prefix(self.root.path()).unwrap_or(&path).display().to_string()
     }
 
-    /// Makes a folder below `base`, with those on its way, and opens it. They are durable on return, in every mode.
+    /// Makes a folder below `base`, with those on its way, and opens it. What commits into it makes it durable.
     pub(crate) fn folder(&self, base: &Dir, rel: &str) -> Result<Dir> {
-        let (folder, grown) = base.make_dirs(rel)?;
-        grown.iter().try_for_each(Dir::sync).map_err(|error| self.unknown(&self.shown(base, rel), &error))?;
-        Ok(folder)
+        let mut attempt = 0;
+        loop {
+            match base.make_dirs(rel) {
+                // One on the way was removed as empty just then.
+                Err(error) if error.is(&[Errno::NOENT]) && attempt < ATTEMPTS => attempt += 1,
+                made => return made.map(|(folder, _)| folder).map_err(|error| error.writing(&self.shown(base, rel))),
+            }
+        }
     }
 
     /// Before every write.
     ///
     /// # Errors
-    /// [`Error::StoreFailed`] after a write whose outcome is unknown.
+    /// [`Error::StoreFailed`] after a write whose outcome is unknown, [`Error::DiskFull`].
     pub(crate) fn writable(&self) -> Result<()> {
-        self.failure.check()
+        self.failure.check()?;
+        self.ground.room.keep()
+    }
+
+    /// Commits what was made ready: records it, then makes the changes. What each showed is returned.
+    ///
+    /// # Errors
+    /// Before the commit point nothing has changed: [`Error::StoreFailed`], [`Error::DiskFull`], [`Error::Io`]. After it
+    /// [`Error::OutcomeUnknown`], and the store refuses writes: only opening it again decides.
+    pub(crate) fn commit(&self, txn: Txn) -> Result<Vec<Effect>> {
+        if txn.steps.is_empty() {
+            return Ok(Vec::new());
+        }
+        let txn = txn.fit(self)?;
+        let applying = match self.journal.commit(txn.record(), txn.weight()) {
+            Ok(applying) => applying,
+            Err(error) => {
+                if matches!(error, Error::OutcomeUnknown { .. }) {
+                    Txn::abandon(txn.steps);
+                }
+                return Err(error);
+            }
+        };
+        self.apply(txn, applying)
+    }
+
+    /// Has a job done on the committer's thread; `false` where there is none.
+    pub(crate) fn does(&self, job: Box<dyn Job>) -> bool {
+        self.journal.has_done(job)
+    }
+
+    /// Makes changes that are recorded.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`], and the store refuses writes.
+    pub(crate) fn apply(&self, txn: Txn, applying: Applying) -> Result<Vec<Effect>> {
+        let (mut dirty, mut effects) = (Dirty::default(), Vec::with_capacity(txn.steps.len()));
+        let mut steps = txn.steps.into_iter();
+        while let Some(step) = steps.next() {
+            let what = step.op.path().to_owned();
+            match self.ground.apply(step, &mut dirty) {
+                Ok(effect) => effects.push(effect),
+                Err(error) => {
+                    Txn::abandon(steps);
+                    return Err(self.unknown(&what, &error));
+                }
+            }
+        }
+        applying.done(dirty);
+        Ok(effects)
+    }
+
+    /// Makes changes in a project that has no name yet, so that nobody needs a record of them.
+    pub(crate) fn make(&self, txn: Txn) -> Result<()> {
+        let mut dirty = Dirty::default();
+        for step in txn.steps {
+            self.ground.apply(step, &mut dirty)?;
+        }
+        Ok(())
     }
 
     /// A write of `what` failed when it may have happened already: stops all writes, and says so.
@@ -179,27 +268,16 @@ impl Store {
         TempFile::new(&self.tmp)
     }
 
-    /// Makes what was written to `file` as durable as an acknowledgement promises: now, soon, or whenever.
-    pub(crate) fn sync_file(&self, file: &Arc<File>) -> VfsResult<()> {
-        match self.options.durability {
-            Durability::Sync => file.sync_data(),
-            _ => self.later(|flusher| flusher.file(file)),
-        }
+    /// Makes everything durable that was changed by now, so that the journal need not tell of it.
+    #[cfg(test)]
+    pub(crate) fn checkpoint(&self) -> Result<()> {
+        self.journal.checkpoint()
     }
 
-    /// Makes changed names in `folder` as durable as an acknowledgement promises.
-    pub(crate) fn sync_folder(&self, folder: &Dir) -> VfsResult<()> {
-        match self.options.durability {
-            Durability::Sync => folder.sync(),
-            _ => self.later(|flusher| flusher.folder(folder)),
-        }
-    }
-
-    fn later(&self, note: impl FnOnce(&Flusher)) -> VfsResult<()> {
-        if let Some(flusher) = &*self.flusher.read().unwrap_or_else(PoisonError::into_inner) {
-            note(flusher);
-        }
-        Ok(())
+    /// Makes a temporary file and its name durable: a record will tell of it.
+    pub(crate) fn settle_temp(&self, temp: &TempFile) -> VfsResult<()> {
+        temp.file().sync_all()?;
+        self.tmp.sync()
     }
 
     /// Writes into the lock where this process can be reached.
@@ -278,13 +356,13 @@ impl Store {
     fn settle(&self) -> Result<()> {
         self.watcher.stop();
         self.changes.end_all();
-        let flusher = self.flusher.write().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(flusher) = flusher {
-            flusher.finish();
+        let closed = self.failure.check().and_then(|()| self.journal.close());
+        // After a failure the next open decides; the mark of a weak mode stays, so that it begins a new life.
+        self.journal.end();
+        if self.options.durability != Durability::Sync || self.failure.check().is_ok() {
+            closed?;
         }
         if self.options.durability != Durability::Sync {
-            // After a failure the mark stays, and the next open begins a new life.
-            self.failure.check()?;
             self.root.sync_file_system()?;
         }
         let last = self.epochs.last_given();
@@ -320,9 +398,28 @@ fn begin_life(file: &RootFile, epochs: &Epochs, options: &FsOptions) -> Result<(
     })
 }
 
-fn start_flusher(root: &Dir, failure: &Arc<Failure>) -> Result<Flusher> {
-    Flusher::start(root.clone(), Arc::clone(failure))
-        .map_err(|error| Error::Io { what: "cannot start a thread".into(), why: error.to_string() })
+/// Moves all files of a damaged journal to quarantine.
+fn set_journal_aside(ground: &Ground, journal: &Dir) -> Result<()> {
+    for listed in journal.list()? {
+        let name = listed?.name;
+        let from = format!("{FOLDER}/{JOURNAL}/{}", name.to_string_lossy());
+        ground.quarantine.take(&from, "the journal was damaged", journal, &name)?;
+    }
+    Ok(journal.sync()?)
+}
+
+fn start_journal(
+    folder: Dir,
+    pending: Pending,
+    ground: &Arc<Ground>,
+    options: &FsOptions,
+    failure: &Arc<Failure>,
+) -> Result<Arc<Journal>> {
+    let rescue = Arc::clone(ground);
+    let orphan = move |held: &Held| rescue.rescue(held);
+    let inline = Pace::here() != Pace::Thread;
+    let options = JournalOptions { durability: options.durability, inline, ..JournalOptions::default() };
+    Journal::start(folder, ground.root.clone(), pending, options, Arc::clone(failure), Box::new(orphan))
 }
 
 /// Runs blocking work off the async runtime.

@@ -44,22 +44,41 @@ impl TempFile {
         Ok(Self { file, name: Unnamed { folder: folder.clone(), name, named: false } })
     }
 
+    /// A second name for the file `name` in `from`; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`VfsError::no_links`] where links don't work.
+    pub(crate) fn link(folder: &Dir, from: &Dir, name: &str) -> VfsResult<Option<Self>> {
+        let second = fresh_name()?;
+        match from.link(name, folder, &second) {
+            Err(error) if error.missing() => return Ok(None),
+            linked => linked?,
+        }
+        let name = Unnamed { folder: folder.clone(), name: second, named: false };
+        Ok(folder.open(&name.name, Access::Read)?.map(|file| Self { file, name }))
+    }
+
     /// The file.
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
-    /// Gives it its real name, replacing what stands there, and returns it. Sync the file before, and `to_dir` after.
-    pub(crate) fn keep_as(mut self, to_dir: &Dir, name: &str) -> VfsResult<File> {
-        self.try_keep_as(to_dir, name)?;
-        Ok(self.file.known_as(to_dir.path().join(name)))
+    /// Its name in the folder of temporary files.
+    pub(crate) fn name(&self) -> &str {
+        &self.name.name
     }
 
-    /// Like [`TempFile::keep_as`], but after an error it is still there to try again.
-    pub(crate) fn try_keep_as(&mut self, to_dir: &Dir, name: &str) -> VfsResult<()> {
+    /// Leaves it where it is: from now on somebody else gives it its name, or removes it.
+    pub(crate) fn leave(mut self) -> (File, String) {
+        self.name.named = true;
+        (self.file, std::mem::take(&mut self.name.name))
+    }
+
+    /// Gives it its real name, replacing what stands there, and returns it. Sync the file before, and `to_dir` after.
+    pub(crate) fn keep_as(mut self, to_dir: &Dir, name: &str) -> VfsResult<File> {
         self.name.folder.rename(&self.name.name, to_dir, name)?;
         self.name.named = true;
-        Ok(())
+        Ok(self.file.known_as(to_dir.path().join(name)))
     }
 }
 

@@ -1,10 +1,10 @@
 //! One document of an open scope.
 
 use super::super::changes::Seen;
-use super::super::replace;
+use super::super::replace::{self, Replaced};
 use super::super::scope::Scope;
 use super::super::store::Store;
-use super::super::temp::TempFile;
+use super::super::txn::{Prepared, Step};
 use super::super::vfs::{Dir, VfsResult};
 use super::stored::Stored;
 use crate::change::Target;
@@ -38,38 +38,56 @@ impl<'a> Slot<'a> {
 
     /// Replaces what is there, which was read as `current`. If that is damaged it is kept in quarantine.
     pub(super) fn write(&self, current: Option<&Stored>, value: Json) -> Result<Document> {
-        self.store.options.limits.check_document(value.as_str().len())?;
-        let bytes = [value.as_str().as_bytes(), b"\n"].concat();
-        let etag = Etag::of(&bytes);
-        let temp = self.prepare(current, &bytes).map_err(|error| error.writing(&self.shown()))?;
+        let (step, etag) = self.prepare_write(current, &value)?;
         let _writing = self.store.changes.begin(self.scope, self.target());
-        replace::put(self.store, &self.base, &self.rel, temp)?;
-        self.store.changes.own(self.scope, self.target(), Seen::Bytes(etag), Some(etag));
+        let replaced = replace::commit(self.store, step)?;
+        self.tell(Some(etag), replaced);
         Ok(Document { value, etag })
     }
 
-    fn prepare(&self, current: Option<&Stored>, bytes: &[u8]) -> VfsResult<TempFile> {
-        if let Some((file, why)) = current.and_then(Stored::damage) {
-            let why = format!("overwritten when it was damaged: {why}");
-            self.store.quarantine.keep_range(&self.shown(), &why, file, 0..file.len()?)?;
-        }
-        let temp = self.store.temp()?;
-        if let Some(current) = current {
-            temp.file().set_mode(current.mode)?;
-        }
-        temp.file().append_all(bytes)?;
-        temp.file().sync_all()?;
-        Ok(temp)
+    /// The step that replaces what is there, and the tag of what will be.
+    pub(super) fn prepare_write(&self, current: Option<&Stored>, value: &Json) -> Result<(Step, Etag)> {
+        self.store.options.limits.check_document(value.as_str().len())?;
+        let bytes = [value.as_str().as_bytes(), b"\n"].concat();
+        let etag = Etag::of(&bytes);
+        let prepared = self.prepare(current, bytes, etag).map_err(|error| error.writing(&self.shown()))?;
+        let before = current.map(Stored::before);
+        Ok((replace::prepare_put(self.store, &self.base, &self.rel, prepared, before)?, etag))
     }
 
-    /// Removes it; `false` where there was none.
-    pub(super) fn remove(&self) -> Result<bool> {
-        let _writing = self.store.changes.begin(self.scope, self.target());
-        let removed = replace::remove(self.store, &self.base, &self.rel)?;
-        if removed {
-            self.store.changes.own(self.scope, self.target(), Seen::Absent, None);
+    fn prepare(&self, current: Option<&Stored>, bytes: Vec<u8>, etag: Etag) -> VfsResult<Prepared> {
+        if let Some((file, why)) = current.and_then(Stored::damage) {
+            let why = format!("overwritten when it was damaged: {why}");
+            self.store.ground.quarantine.keep_range(&self.shown(), &why, file, 0..file.len()?)?;
         }
-        Ok(removed)
+        let prepared = Prepared::of(self.store, bytes, etag)?;
+        if let Some(current) = current {
+            prepared.temp.file().set_mode(current.mode())?;
+        }
+        Ok(prepared)
+    }
+
+    /// Removes what is there, which was read as `current`; `false` where it was gone meanwhile.
+    pub(super) fn remove(&self, current: &Stored) -> Result<bool> {
+        let Some(step) = self.prepare_remove(current)? else { return Ok(false) };
+        let _writing = self.store.changes.begin(self.scope, self.target());
+        let replaced = replace::commit(self.store, step)?;
+        self.tell(None, replaced);
+        Ok(true)
+    }
+
+    /// The step that removes what is there, which was read as `current`.
+    pub(super) fn prepare_remove(&self, current: &Stored) -> Result<Option<Step>> {
+        replace::prepare_remove(self.store, &self.base, &self.rel, current.before())
+    }
+
+    /// Tells subscribers of a write or removal of our own.
+    pub(super) fn tell(&self, etag: Option<Etag>, replaced: Replaced) {
+        let seen = etag.map_or(Seen::Absent, Seen::Bytes);
+        self.store.changes.own(self.scope, self.target(), seen, etag);
+        if replaced.conflict {
+            self.store.changes.conflict(self.scope, self.target());
+        }
     }
 
     fn target(&self) -> Target {

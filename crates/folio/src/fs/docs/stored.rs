@@ -1,7 +1,8 @@
 //! A document as it lies on the disk: valid, damaged, or not there.
 
 use super::super::content::etag_of;
-use super::super::vfs::{Access, Dir, File, VfsResult};
+use super::super::txn::Before;
+use super::super::vfs::{Access, Dir, File, Meta, VfsResult};
 use crate::docs::Document;
 use crate::error::{Error, Result};
 use crate::etag::Etag;
@@ -12,8 +13,7 @@ pub(super) struct Stored {
     file: File,
     /// Of its bytes, whatever they are.
     pub(super) etag: Etag,
-    /// Permission bits.
-    pub(super) mode: u32,
+    meta: Meta,
     value: Result<Json, String>,
 }
 
@@ -30,11 +30,11 @@ impl Stored {
         let meta = file.meta()?;
         if meta.size > limit as u64 {
             let why = format!("it has {} bytes, over the limit of {limit} bytes for a document", meta.size);
-            return Ok(Some(Self { etag: etag_of(&file)?, file, mode: meta.mode, value: Err(why) }));
+            return Ok(Some(Self { etag: etag_of(&file)?, file, meta, value: Err(why) }));
         }
         let bytes = file.read_some(0, limit)?;
         let value = Json::parse_stored(&bytes).map_err(|error| error.to_string());
-        Ok(Some(Self { etag: Etag::of(&bytes), file, mode: meta.mode, value }))
+        Ok(Some(Self { etag: Etag::of(&bytes), file, meta, value }))
     }
 
     /// The document.
@@ -49,6 +49,16 @@ impl Stored {
                 Err(Error::Damaged { what, why: why.clone(), etag: Some(self.etag) })
             }
         }
+    }
+
+    /// Permission bits.
+    pub(super) fn mode(&self) -> u32 {
+        self.meta.mode
+    }
+
+    /// As it was found, for who replaces or removes it.
+    pub(super) fn before(&self) -> Before {
+        Before::of(&self.meta, Some(self.etag))
     }
 
     /// The damaged file, and what is wrong with it.

@@ -42,6 +42,7 @@ impl Root {
     }
 
     fn assert_tmp_is_empty(&self) {
+        self.store.checkpoint().unwrap();
         assert_eq!(std::fs::read_dir(self.temp.path().join(".folio/tmp")).unwrap().count(), 0);
     }
 

@@ -17,6 +17,7 @@ pub(super) fn repair(store: &Repairing, report: &mut Report) -> Result<()> {
     for finding in &mut report.findings {
         finding.repaired = match finding.remedy {
             Remedy::None => false,
+            Remedy::Reopen => finding.repaired,
             Remedy::SetAside => set_aside(store, &finding.path)?,
             Remedy::NewHeader | Remedy::Remake => {
                 let remake = finding.remedy == Remedy::Remake;
@@ -31,7 +32,7 @@ pub(super) fn repair(store: &Repairing, report: &mut Report) -> Result<()> {
 fn set_aside(store: &Repairing, path: &str) -> Result<bool> {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
     let Some(folder) = store.root.dir(folder)? else { return Ok(false) };
-    store.quarantine.take(path, WHY, &folder, name.as_ref())?;
+    store.ground.quarantine.take(path, WHY, &folder, name.as_ref())?;
     folder.sync()?;
     Ok(true)
 }
@@ -61,6 +62,6 @@ fn log_name(path: &str) -> Option<LogName> {
 fn keep_newest(store: &Repairing, project: &Dir, disk: &Disk) -> Result<()> {
     let Some(newest) = &disk.newest else { return Err(Error::invalid("there is no newest segment to make anew")) };
     let from = store.shown(project, &disk.paths.newest());
-    store.quarantine.keep_range(&from, WHY, &newest.file, 0..newest.len)?;
+    store.ground.quarantine.keep_range(&from, WHY, &newest.file, 0..newest.len)?;
     Ok(())
 }

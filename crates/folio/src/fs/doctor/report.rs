@@ -25,6 +25,8 @@ pub(crate) enum Remedy {
     Remake,
     /// Set the document aside.
     SetAside,
+    /// Open the root, which sets a damaged journal aside.
+    Reopen,
 }
 
 /// One thing that is not as it should be.

@@ -8,43 +8,49 @@ use futures_util::StreamExt;
 use super::super::pace::Pace;
 use super::super::store::Store;
 use super::super::temp::TempFile;
+use super::super::txn::{INLINE, Prepared};
 use super::super::vfs::VfsResult;
 use crate::blob::ByteStream;
 use crate::error::{Error, Result};
-use crate::etag::{Etag, EtagHasher};
+use crate::etag::EtagHasher;
 
 /// Gathered before it is written: so many bytes, or so many pieces.
 const BYTES: usize = 256 << 10;
 const PIECES: usize = 256;
 
-/// A body, whole and synced, without a name yet.
-#[derive(Debug)]
-pub(super) struct Received {
-    pub(super) temp: TempFile,
-    pub(super) etag: Etag,
-}
-
 struct Growing {
     temp: TempFile,
     hasher: EtagHasher,
+    /// The bytes, as long as they are few.
+    inline: Option<Vec<u8>>,
 }
 
 impl Growing {
     fn start(store: &Store) -> VfsResult<Loose<Self>> {
-        Ok(Loose::new(Self { temp: store.temp()?, hasher: EtagHasher::default() }))
+        Ok(Loose::new(Self { temp: store.temp()?, hasher: EtagHasher::default(), inline: Some(Vec::new()) }))
     }
 
     fn add(&mut self, pieces: &[Bytes]) -> VfsResult<()> {
         for piece in pieces {
             self.hasher.update(piece);
             self.temp.file().append_all(piece)?;
+            self.inline = self.inline.take().filter(|bytes| bytes.len() + piece.len() <= INLINE);
+            if let Some(bytes) = &mut self.inline {
+                bytes.extend_from_slice(piece);
+            }
         }
         Ok(())
+    }
+
+    /// Many bytes are synced here; few go into the journal.
+    fn finish(&mut self, store: &Store, pieces: &[Bytes]) -> VfsResult<()> {
+        self.add(pieces)?;
+        if self.inline.is_none() { store.settle_temp(&self.temp) } else { Ok(()) }
     }
 }
 
 /// Writes a body into a temporary file as it comes. If it ends with an error or the disk is full, nothing is left.
-pub(super) async fn receive(store: &Arc<Store>, what: &str, mut body: ByteStream) -> Result<Loose<Received>> {
+pub(super) async fn receive(store: &Arc<Store>, what: &str, mut body: ByteStream) -> Result<Loose<Prepared>> {
     let mut growing = step(store, what, Growing::start).await?;
     let (mut pieces, mut bytes) = (Vec::new(), 0);
     while let Some(piece) = body.next().await {
@@ -66,9 +72,9 @@ pub(super) async fn receive(store: &Arc<Store>, what: &str, mut body: ByteStream
             growing = step(store, what, grow).await?;
         }
     }
-    let finish = move |_: &Store| {
-        let whole = growing.change(|growing| growing.add(&pieces).and_then(|()| growing.temp.file().sync_all()))?;
-        Ok(whole.map(|whole| Received { temp: whole.temp, etag: whole.hasher.finish() }))
+    let finish = move |store: &Store| {
+        let whole = growing.change(|growing| growing.finish(store, &pieces))?;
+        Ok(whole.map(|whole| Prepared { temp: whole.temp, inline: whole.inline, etag: whole.hasher.finish() }))
     };
     step(store, what, finish).await
 }

@@ -77,7 +77,6 @@ fn headers() {
         base: 9,
         horizon: 4,
         closed: true,
-        absent: false,
         fork_of: Some(LogName::new("a/b.c").unwrap()),
         ts: 1,
     };

@@ -1,12 +1,13 @@
-//! Appends that wait at the same time, as one write and one sync.
+//! Appends that wait at the same time, as one write and one commit.
 
 use crate::cursor::{Cursor, END, Seq};
 use crate::error::{Error, Result};
 use crate::fs::line::{self, UnitEnd};
 use crate::fs::log::disk::Disk;
 use crate::fs::log::keys::Keys;
-use crate::fs::log::rewrite::Change;
+use crate::fs::log::rewrite::{After, Change, Planned};
 use crate::fs::store::Store;
+use crate::fs::txn::{self, Effect, Means, Op, Step, Txn};
 use crate::fs::vfs::Access;
 use crate::log::{AppendOptions, AppendOutcome, Appended, Data, Entry};
 use crate::request::{Answer, Keyed};
@@ -37,7 +38,18 @@ enum Verdict {
     },
 }
 
-/// Appends in the making: decided and encoded, not written.
+/// Appends that are decided and encoded, not written.
+pub(crate) struct Decided {
+    lines: Vec<u8>,
+    verdicts: Vec<Verdict>,
+    keyed: Vec<(Keyed, usize)>,
+    entries: Vec<Entry>,
+    head: Seq,
+    ts: u64,
+    closed: bool,
+}
+
+/// Appends in the making.
 pub(crate) struct Batch<'d> {
     disk: &'d mut Disk,
     lines: Vec<u8>,
@@ -162,15 +174,46 @@ impl<'d> Batch<'d> {
         Verdict::Landed { first, last: self.head, replayed: false }
     }
 
-    /// Writes and syncs the batch.
+    /// All requests are decided.
+    pub(crate) fn decided(self) -> Decided {
+        let Self { lines, verdicts, keyed, entries, head, ts, closed, .. } = self;
+        Decided { lines, verdicts, keyed, entries, head, ts, closed }
+    }
+}
+
+impl Decided {
+    /// False when nothing has to be written.
+    pub(crate) fn writes(&self) -> bool {
+        !self.lines.is_empty()
+    }
+
+    /// Bytes of its lines.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Makes the write ready.
+    pub(crate) fn plan(&mut self, disk: &mut Disk, store: &Store) -> Result<Planned> {
+        disk.plan(store, std::mem::take(&mut self.lines), self.head)
+    }
+
+    /// Commits the batch.
     ///
     /// # Errors
     /// Nothing was written, unless it is [`Error::OutcomeUnknown`]. The error is the answer to every request.
-    pub(crate) fn commit(self, store: &Store) -> Result<Done> {
-        let Self { disk, lines, verdicts, keyed, entries, head, ts, closed, .. } = self;
-        let wrote = !lines.is_empty();
+    pub(crate) fn commit(mut self, disk: &mut Disk, store: &Store) -> Result<Done> {
+        let wrote = self.writes();
         if wrote {
-            disk.write(store, &lines)?;
+            let planned = self.plan(disk, store)?;
+            disk.commit(store, planned)?;
+        }
+        Ok(self.done(disk, wrote))
+    }
+
+    /// Takes note of what was written, and answers.
+    pub(crate) fn done(self, disk: &mut Disk, wrote: bool) -> Done {
+        let Self { verdicts, keyed, entries, head, ts, closed, .. } = self;
+        if wrote {
             disk.head = head;
             disk.ts = ts;
             disk.closed = closed;
@@ -192,58 +235,74 @@ impl<'d> Batch<'d> {
                 }
             })
             .collect();
-        Ok(Done { answers, entries, wrote })
+        Done { answers, entries, wrote }
     }
 }
 
 impl Disk {
-    /// Appends whole units to the newest segment, after a new header where one is due.
-    fn write(&mut self, store: &Store, lines: &[u8]) -> Result<()> {
-        let is_new = self.newest.is_none() && self.sealed.is_empty();
-        let full = |disk: &Self| {
-            let newest = disk.newest.as_ref();
-            newest.is_some_and(|newest| newest.base < disk.head && newest.end + lines.len() as u64 > store.options.segment_bytes)
-        };
-        if self.needs_header() {
-            self.new_header(store, Change::default())?;
-        }
-        if full(self) {
-            self.new_header(store, Change { seal: true, ..Change::default() })?;
-        }
-        let written = self.write_lines(store, lines);
-        if is_new && matches!(written, Err(Error::DiskFull { .. })) {
-            // An append that is refused makes no log.
-            let _ = self.project.unlink(self.paths.newest());
-            *self = Self::empty(&self.project, &self.paths);
-        }
-        written
+    /// True where `added` bytes of lines only make the newest segment longer.
+    pub(crate) fn only_grows(&self, store: &Store, added: u64) -> bool {
+        !self.needs_header() && !self.is_full(store, added)
     }
 
-    fn write_lines(&mut self, store: &Store, lines: &[u8]) -> Result<()> {
+    fn is_full(&self, store: &Store, added: u64) -> bool {
+        let newest = self.newest.as_ref();
+        newest.is_some_and(|newest| newest.base < self.head && newest.end + added > store.options.segment_bytes)
+    }
+
+    /// Makes ready that whole units are appended which bring the head to `last`.
+    pub(crate) fn plan(&mut self, store: &Store, lines: Vec<u8>, last: Seq) -> Result<Planned> {
+        let full = self.is_full(store, lines.len() as u64);
+        if full || self.needs_header() {
+            return self.plan_header(store, Change { seal: full, ..Change::default() }, lines);
+        }
         self.open_writer()?;
         let Some((newest, writer)) = self.newest.as_mut().and_then(|newest| newest.writer.clone().map(|writer| (newest, writer)))
         else {
             return Err(Error::Retry { what: "the log went away".into() });
         };
-        let written = if newest.ended { writer.append_all(lines) } else { writer.append_all(&[b"\n", lines].concat()) };
-        let added = lines.len() as u64 + u64::from(!newest.ended);
-        let end = newest.end;
-        let failed = match written.and_then(|()| store.sync_file(&writer)) {
-            Ok(()) => {
-                newest.end += added;
-                newest.len = newest.end;
-                newest.ended = true;
-                return Ok(());
+        let lines = if newest.ended { lines } else { [b"\n", lines.as_slice()].concat() };
+        newest.reserve(&writer, lines.len() as u64)?;
+        let added = lines.len() as u64;
+        let (offset, id) = (newest.end, newest.id);
+        let (body, spilled) = txn::lines(store, lines)?;
+        let (first, epoch) = (self.head + 1, self.lineage.epoch());
+        let path = store.shown(&self.project, &self.paths.newest());
+        let op = Op::Append { path, id, offset, epoch, first, last, body };
+        let steps = vec![Step { op, means: Means::Writer(writer, spilled) }];
+        Ok(Planned { steps, after: After::Grown { added } })
+    }
+
+    /// Commits what was made ready.
+    ///
+    /// # Errors
+    /// Nothing was written, unless it is [`Error::OutcomeUnknown`].
+    pub(crate) fn commit(&mut self, store: &Store, planned: Planned) -> Result<()> {
+        let Planned { steps, after } = planned;
+        let effects = store.commit(Txn { steps })?;
+        self.take(after, effects)
+    }
+
+    /// Takes note of what became of a planned write.
+    ///
+    /// # Errors
+    /// [`Error::Retry`] where another program got in between.
+    pub(crate) fn take(&mut self, after: After, effects: Vec<Effect>) -> Result<()> {
+        match after {
+            After::Grown { added } => {
+                if effects.iter().any(|effect| matches!(effect, Effect::Replaced)) {
+                    let what = format!("another program wrote to {} at the same moment", self.file_name());
+                    return Err(Error::Retry { what });
+                }
+                if let Some(newest) = &mut self.newest {
+                    newest.end += added;
+                    newest.len = newest.end;
+                    newest.ended = true;
+                }
+                Ok(())
             }
-            Err(error) => error,
-        };
-        // What nobody was told of is taken back, so that no reader finds it, and takes it for durable.
-        let taken_back = writer.truncate(end).is_ok();
-        if taken_back && failed.doing == "write" && failed.disk_full() {
-            // A full disk showed before anything was synced.
-            return Err(failed.into());
+            After::New(new) => self.take_new(*new, effects),
         }
-        Err(self.unknown(store, &failed))
     }
 
     pub(crate) fn open_writer(&mut self) -> Result<()> {
@@ -252,7 +311,7 @@ impl Disk {
         if newest.writer.is_none() {
             let went = || Error::Retry { what: format!("{path} was replaced while it was opened") };
             let file = self.project.open(&path, Access::Append)?.ok_or_else(went)?;
-            if file.meta()?.inode != newest.inode {
+            if file.identity()? != newest.id {
                 return Err(went());
             }
             newest.writer = Some(std::sync::Arc::new(file));

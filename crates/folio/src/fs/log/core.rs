@@ -7,16 +7,16 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 use crate::cursor::{Position, Seq};
-use crate::driver::Durability;
 use crate::error::{Error, NameKind, Result};
 use crate::fs::gates;
-use crate::fs::log::append::{Batch, Request};
-use crate::fs::log::delete::clear_remains;
+use crate::fs::log::append::{Batch, Decided, Request};
 use crate::fs::log::disk::{Disk, Found, NewPiece};
 use crate::fs::log::paths::LogPaths;
+use crate::fs::log::quick::Quick;
 use crate::fs::log::ring::Ring;
 use crate::fs::log::view::View;
 use crate::fs::pace::Pace;
@@ -31,7 +31,7 @@ pub(crate) struct Hold {
     pub(crate) gate: gates::Shared,
 }
 
-type Reply<T> = oneshot::Sender<Result<T>>;
+pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
 
 /// What can be asked of a log's worker.
 pub(crate) enum Op {
@@ -111,8 +111,7 @@ impl LogCore {
             !std::mem::replace(&mut queue.working, true)
         };
         if start {
-            let core = Arc::clone(self);
-            drop(Pace::here().start(move || core.work()));
+            self.begin();
         }
         match answer.await {
             Ok(answer) => answer,
@@ -120,7 +119,83 @@ impl LogCore {
         }
     }
 
-    fn work(&self) {
+    /// Somebody has to work: the committer, where that may be quick; else a thread of its own.
+    fn begin(self: &Arc<Self>) {
+        let ready = locked(&self.idle).is_some();
+        if !ready || !self.store.does(Box::new(Quick::new(Arc::clone(self), Handle::current()))) {
+            let core = Arc::clone(self);
+            drop(Pace::here().start(move || core.work()));
+        }
+    }
+
+    /// For a quick worker: the log's files, if they are as they are known.
+    pub(crate) fn take_ready(&self) -> Option<Box<Disk>> {
+        let known = locked(&self.idle).take()?;
+        let ready = self.store.writable().is_ok() && matches!(known.is_current(&self.store.root, &self.place), Ok(true));
+        if ready {
+            return Some(known);
+        }
+        self.put_back(known);
+        None
+    }
+
+    /// For a quick worker: keeps the log's files for the next one.
+    pub(crate) fn put_back(&self, disk: Box<Disk>) {
+        *locked(&self.idle) = Some(disk);
+    }
+
+    /// For a quick worker: what waits, if it is nothing but a few appends (with keys only where `keyed`). An empty list: nothing waits, and the work is
+    /// over.
+    pub(crate) fn take_appends(&self, most_bytes: usize, keyed: bool) -> Option<Vec<(Request, Hold, Reply<AppendOutcome>)>> {
+        let mut queue = locked(&self.queue);
+        let mut bytes = 0;
+        let few = queue.waiting.iter().all(|op| match op {
+            Op::Append { request, .. } => {
+                bytes += request.entries.iter().map(crate::log::Data::len).sum::<usize>();
+                bytes <= most_bytes && (keyed || request.keyed.is_none())
+            }
+            _ => false,
+        });
+        if !few {
+            return None;
+        }
+        if queue.waiting.is_empty() {
+            queue.working = false;
+        }
+        let append = |op| match op {
+            Op::Append { request, hold, reply } => Some((request, hold, reply)),
+            _ => None,
+        };
+        Some(std::mem::take(&mut queue.waiting).into_iter().filter_map(append).collect())
+    }
+
+    /// True where somebody waits for entries.
+    pub(crate) fn has_listeners(&self) -> bool {
+        self.watch.receiver_count() > 0
+    }
+
+    /// For a quick worker: writes what it has decided, which takes longer than it may.
+    pub(crate) fn finish(&self, disk: Box<Disk>, decided: Decided, replies: Vec<(Hold, Reply<AppendOutcome>)>) {
+        let _worker = Worker { core: self };
+        let outcome = self.with(disk, |disk| {
+            let done = decided.commit(disk, &self.store)?;
+            if done.wrote {
+                self.publish(disk, done.entries);
+            }
+            Ok(done.answers)
+        });
+        answer(replies, outcome);
+        self.work();
+    }
+
+    /// True where something waits. Else the work is over.
+    pub(crate) fn has_more(&self) -> bool {
+        let mut queue = locked(&self.queue);
+        queue.working = !queue.waiting.is_empty();
+        queue.working
+    }
+
+    pub(crate) fn work(&self) {
         let _worker = Worker { core: self };
         loop {
             let ops = {
@@ -187,9 +262,6 @@ impl LogCore {
             found = Found::There(Box::new(Disk::empty(&project, &self.paths)));
         }
         if let Found::There(disk) = &mut found {
-            if self.store.options.durability == Durability::Sync {
-                disk.settle(&self.store)?;
-            }
             // Another program changed the file, so what readers saw may be gone.
             let broken = known.is_some_and(|known| known.newest.is_some() && !known.grew_into(disk));
             if broken && disk.newest.is_some() {
@@ -257,7 +329,7 @@ impl LogCore {
                         holds.push(hold);
                         replies.push(reply);
                     }
-                    let done = batch.commit(&self.store)?;
+                    let done = batch.decided().commit(disk, &self.store)?;
                     if done.wrote {
                         self.publish(disk, done.entries);
                     }
@@ -284,7 +356,6 @@ impl LogCore {
             Found::Gone => Err(Error::gone(&self.project, &self.name)),
             Found::Absent => {
                 let project = self.store.project_dir(&self.project)?;
-                clear_remains(&self.store, &project, &self.paths)?;
                 Ok(Box::new(Disk::empty(&project, &self.paths)))
             }
         }
@@ -297,14 +368,14 @@ impl LogCore {
             let (before, to) = (disk.horizon, up_to.min(disk.head));
             if to <= before {
                 // A crash may have left what an earlier call hid.
-                let _ = disk.unlink_hidden();
+                let _ = disk.unlink_hidden(&self.store);
                 return Ok(Truncated { removed: 0, horizon: before });
             }
             disk.compact(&self.store, to)?;
             // Readers learn the horizon before anything below it goes away.
             self.publish(disk, Vec::new());
             // What can't be removed now is hidden, and goes with the next compaction.
-            let _ = disk.unlink_hidden();
+            let _ = disk.unlink_hidden(&self.store);
             self.publish(disk, Vec::new());
             Ok(Truncated { removed: disk.horizon - before, horizon: disk.horizon })
         })
@@ -318,7 +389,7 @@ impl LogCore {
                 let options = crate::log::AppendOptions { close: true, ..Default::default() };
                 let mut batch = Batch::new(disk, self.store.now_ms(), false);
                 batch.add(Request { entries: Vec::new(), options, keyed: None });
-                for answer in batch.commit(&self.store)?.answers {
+                for answer in batch.decided().commit(disk, &self.store)?.answers {
                     let _ = answer?;
                 }
                 self.publish(disk, Vec::new());
@@ -330,10 +401,7 @@ impl LogCore {
     fn delete(&self) -> Result<()> {
         self.store.writable()?;
         match self.obtain()? {
-            Found::Absent | Found::Gone => {
-                let project = self.store.project_dir(&self.project)?;
-                clear_remains(&self.store, &project, &self.paths)
-            }
+            Found::Absent | Found::Gone => Ok(()),
             Found::There(disk) => {
                 disk.delete(&self.store)?;
                 self.unpublish();
@@ -343,7 +411,7 @@ impl LogCore {
     }
 
     /// Shows readers the log as it is on disk now, with the entries that were just added to it.
-    fn publish(&self, disk: &Disk, added: Vec<Entry>) {
+    pub(crate) fn publish(&self, disk: &Disk, added: Vec<Entry>) {
         {
             let mut published = locked(&self.published);
             if published.view.is_none() {
@@ -417,6 +485,16 @@ impl LogCore {
             Err(error) => return Err(error),
         };
         Ok(Appended { first: cursor.seq + 1, last: cursor.seq, cursor, replayed: false })
+    }
+}
+
+/// Tells all what became of their appends. Who waits for the project to stand still goes first.
+pub(crate) fn answer(replies: Vec<(Hold, Reply<AppendOutcome>)>, outcome: Result<Vec<Result<AppendOutcome>>>) {
+    let (holds, replies): (Vec<_>, Vec<_>) = replies.into_iter().unzip();
+    drop(holds);
+    match outcome {
+        Ok(answers) => replies.into_iter().zip(answers).for_each(|(reply, answer)| drop(reply.send(answer))),
+        Err(error) => replies.into_iter().for_each(|reply| drop(reply.send(Err(error.clone())))),
     }
 }
 

@@ -10,8 +10,8 @@ use crate::fs::log::marker;
 use crate::fs::log::paths::{LogPaths, parse_sealed, sealed_name};
 use crate::fs::log::view::{NewestView, View};
 use crate::fs::segment::{self, Before, First, Kind, Opening};
-use crate::fs::store::Store;
-use crate::fs::vfs::{Access, Dir, File, Meta, VfsResult};
+use crate::fs::txn::Id;
+use crate::fs::vfs::{Access, Dir, File, Meta};
 use crate::lineage::{Bounds, Lineage};
 use crate::name::LogName;
 use crate::request::KeyTable;
@@ -44,10 +44,29 @@ pub(crate) struct Newest {
     pub(crate) ended: bool,
     /// The seq before its first entry.
     pub(crate) base: Seq,
-    pub(crate) inode: u64,
+    pub(crate) id: Id,
+    /// Where the room ends that is reserved for it.
+    pub(crate) reserved: u64,
 }
 
+/// Room is reserved for as much again as there is, within these bounds in bytes: so seldom, and not much in vain.
+const LEAST_ROOM: u64 = 4 << 10;
+const MOST_ROOM: u64 = 1 << 20;
+
 impl Newest {
+    /// Makes sure that there is room for `added` bytes more: a full disk shows here.
+    pub(crate) fn reserve(&mut self, writer: &File, added: u64) -> Result<()> {
+        if self.end + added > self.reserved {
+            let ahead = added.max(self.end.clamp(LEAST_ROOM, MOST_ROOM));
+            match writer.reserve(self.end..self.end + ahead) {
+                Err(error) if error.disk_full() && ahead > added => writer.reserve(self.end..self.end + added)?,
+                other => other?,
+            }
+            self.reserved = self.end + ahead;
+        }
+        Ok(())
+    }
+
     /// What is known of its first line.
     pub(crate) fn before(&self) -> Before {
         Before::of_newest(self.start, self.base)
@@ -100,9 +119,7 @@ impl Disk {
         let mut disk = Self { sealed: Arc::new(sealed), keys: Keys::Unread, new_piece: None, ..Self::empty(project, paths) };
         match file {
             Some(file) => {
-                if !disk.read_newest(file)? {
-                    return disk.absent();
-                }
+                disk.read_newest(file)?;
             }
             None if disk.sealed.is_empty() => return disk.absent(),
             None => disk.without_newest()?,
@@ -141,13 +158,10 @@ impl Disk {
         Ok(if marker::any_fork_lives(&self.project, &self.paths)? { Found::Gone } else { Found::Absent })
     }
 
-    /// False: the log counts as absent.
-    fn read_newest(&mut self, file: File) -> Result<bool> {
+    fn read_newest(&mut self, file: File) -> Result<()> {
         let opening = Opening::read(&file).map_err(|e| self.named(e))?;
         let meta = file.meta()?;
         match opening.first.clone() {
-            // A history is there as long as its project is.
-            First::Header(header) if header.absent && !self.paths.name().is_history() => return Ok(false),
             First::Header(header) => self.take_header(&meta, *header),
             First::Adopted => self.take_adopted(&file, &opening)?,
             First::Bad => self.take_bad(&file, &opening)?,
@@ -176,13 +190,14 @@ impl Disk {
             set_aside: false,
             ended: tail.ended,
             base,
-            inode: meta.inode,
+            id: meta.id(),
+            reserved: 0,
         });
         if tail.end < opening.len && opening.kind() == Kind::Ours {
             self.new_piece = Some(NewPiece::Broken);
         }
         self.horizon = self.horizon.min(self.head);
-        Ok(true)
+        Ok(())
     }
 
     fn take_header(&mut self, meta: &Meta, header: Header) {
@@ -325,7 +340,7 @@ impl Disk {
             other => other?,
         };
         Ok(match (&self.newest, meta) {
-            (Some(newest), Some(meta)) => newest.inode == meta.inode && newest.len == meta.size,
+            (Some(newest), Some(meta)) => newest.id == meta.id() && newest.len == meta.size,
             // Nothing is held that could be compared: look again.
             _ => false,
         })
@@ -333,24 +348,8 @@ impl Disk {
 
     /// True when `later`, the same log looked at again, only shows what the other tool that writes it added.
     pub(crate) fn grew_into(&self, later: &Self) -> bool {
-        let adopted = |disk: &Self| disk.newest.as_ref().filter(|newest| newest.kind == Kind::Adopted).map(|newest| newest.inode);
+        let adopted = |disk: &Self| disk.newest.as_ref().filter(|newest| newest.kind == Kind::Adopted).map(|newest| newest.id);
         adopted(self).is_some() && adopted(self) == adopted(later) && later.head >= self.head && later.horizon == self.horizon
-    }
-
-    /// Makes what lies there durable before readers see it: a crash may have left it in the system's memory alone.
-    pub(crate) fn settle(&self, store: &Store) -> Result<()> {
-        let settled = self.sync_newest();
-        settled.or_else(|error| if error.read_only() { Ok(()) } else { Err(self.unknown(store, &error)) })
-    }
-
-    fn sync_newest(&self) -> VfsResult<()> {
-        match &self.newest {
-            Some(newest) if newest.kind == Kind::Ours => newest.file.sync_data()?,
-            // What another tool writes is its own business.
-            Some(_) => return Ok(()),
-            None => self.project.dir(self.paths.sealed())?.map_or(Ok(()), |folder| folder.sync())?,
-        }
-        self.project.dir(self.paths.folder())?.map_or(Ok(()), |folder| folder.sync())
     }
 
     /// The log as readers may see it now.
@@ -366,7 +365,7 @@ impl Disk {
                 end: newest.end,
                 len: newest.len,
                 base: newest.base,
-                inode: newest.inode,
+                id: newest.id,
             }),
             lineage: self.lineage.clone(),
             bounds: Bounds { horizon: self.horizon, head: self.head, ended: self.new_piece == Some(NewPiece::Broken) },

@@ -6,22 +6,15 @@ use crate::cursor::Seq;
 use crate::error::{Error, Result};
 use crate::follow::Item;
 use crate::fs::line::{self, Header, UnitEnd};
-use crate::fs::log::delete::{clear_remains, put_absent, remove_remains};
 use crate::fs::log::disk::{Disk, Found};
 use crate::fs::log::marker::mark;
 use crate::fs::log::paths::{LogPaths, sealed_name};
 use crate::fs::store::Store;
-use crate::fs::vfs::{Access, Dir, File};
+use crate::fs::temp::TempFile;
+use crate::fs::txn::{Step, Txn};
+use crate::fs::vfs::{Access, Dir};
 use crate::lineage::Lineage;
 use crate::name::LogName;
-
-/// What a copy is for.
-enum Purpose<'a> {
-    /// A fork in the same project: open, and known to its source.
-    Fork { source: &'a LogName },
-    /// Part of a copy of the whole project: closed if the source is.
-    Copy,
-}
 
 /// Makes the log at `target` of `source` up to `at`. Nobody writes in the project meanwhile.
 ///
@@ -36,55 +29,46 @@ pub(crate) fn fork(store: &Store, source: &Disk, at: Seq, target: &std::sync::Ar
         return Err(Error::log_exists(target.name()));
     }
     source.refuse_in_trouble()?;
-    let project = source.project.clone();
-    copy(store, source, at, &project, target, Purpose::Fork { source: source.paths.name() })
+    let steps = copy(store, source, at, &source.project, target, Some(source.paths.name()))?;
+    let mut txn = Txn { steps };
+    txn.steps.extend(mark(store, &source.project, &source.paths, target.name())?);
+    store.commit(txn).map(drop)
 }
 
-/// Copies the whole log into another project, whose log of that name does not exist.
+/// Copies the whole log into a project in the making, whose log of that name does not exist. It is synced and gets its
+/// name with the project.
 pub(crate) fn copy_into(store: &Store, source: &Disk, project: &Dir) -> Result<()> {
     if source.newest.is_none() && source.sealed.is_empty() {
         return Ok(());
     }
-    copy(store, source, source.head, project, &source.paths, Purpose::Copy)
+    let steps = copy(store, source, source.head, project, &source.paths, None)?;
+    store.make(Txn { steps })
 }
 
-fn copy(store: &Store, source: &Disk, at: Seq, project: &Dir, target: &LogPaths, purpose: Purpose<'_>) -> Result<()> {
+/// Makes ready a copy up to `at`: a fork of `fork_of`, open and known to it; or, without that, part of a copy of the
+/// whole project, closed if the source is.
+fn copy(store: &Store, source: &Disk, at: Seq, project: &Dir, target: &LogPaths, fork_of: Option<&LogName>) -> Result<Vec<Step>> {
     let epoch = store.next_epoch(source.lineage.epoch())?;
-    let (fork_of, closed) = match purpose {
-        Purpose::Fork { source } => (Some(source.clone()), false),
-        Purpose::Copy => (None, source.closed),
+    let mut steps = Vec::new();
+    let base = link_sealed(store, source, at, project, target, &mut steps)?;
+    let header = Header {
+        lineage: Lineage::clone(&source.lineage).fork(at, epoch).pruned(source.horizon),
+        id: (0, 0),
+        base,
+        horizon: source.horizon,
+        closed: fork_of.is_none() && source.closed,
+        fork_of: fork_of.cloned(),
+        ts: source.ts,
     };
-    clear_remains(store, project, target)?;
-    // An absent header first: until the last rename a crash leaves nothing that counts as a log.
-    put_absent(store, project, target, fork_of.clone())?;
-    let copied = (|| {
-        if let Some(name) = &fork_of {
-            mark(store, project, &LogPaths::of(name), target.name())?;
-        }
-        let base = link_sealed(store, source, at, project, target)?;
-        let header = Header {
-            lineage: Lineage::clone(&source.lineage).fork(at, epoch).pruned(source.horizon),
-            id: (0, 0),
-            base,
-            horizon: source.horizon,
-            closed,
-            absent: false,
-            fork_of: fork_of.clone(),
-            ts: source.ts,
-        };
-        put_newest(store, source, at, project, target, header)
-    })();
-    if let Err(error) = &copied
-        && !matches!(error, Error::OutcomeUnknown { .. })
-    {
-        // What can't be tidied up now stays absent, and is by the next attempt.
-        let _ = remove_remains(store, project, target, fork_of.as_ref());
-    }
-    copied
+    let newest = newest(store, source, at, header)?;
+    store.folder(project, target.folder())?;
+    steps.push(Step::install(store.shown(project, &target.newest()), newest, None)?);
+    Ok(steps)
 }
 
-/// Gives the sealed segments that hold entries up to `at` a second name. Returns the base of the newest one.
-fn link_sealed(store: &Store, source: &Disk, at: Seq, project: &Dir, target: &LogPaths) -> Result<Seq> {
+/// Makes ready that the sealed segments which hold entries up to `at` get a second name. Returns the base of the newest
+/// one.
+fn link_sealed(store: &Store, source: &Disk, at: Seq, project: &Dir, target: &LogPaths, steps: &mut Vec<Step>) -> Result<Seq> {
     let base = source.newest.as_ref().map_or(source.head, |newest| newest.base).min(at);
     let wanted: Vec<Seq> = (0..)
         .zip(source.sealed.iter())
@@ -95,29 +79,34 @@ fn link_sealed(store: &Store, source: &Disk, at: Seq, project: &Dir, target: &Lo
         return Ok(base);
     }
     let Some(from) = source.project.dir(source.paths.sealed())? else { return Ok(base) };
-    let to = store.folder(project, &target.sealed())?;
+    store.folder(project, &target.sealed())?;
     for first in wanted {
         let name = sealed_name(first);
-        match from.link(&name, &to, &name) {
-            Err(error) if error.no_links() => copy_file(&from, &name, &to)?,
-            // A missing segment is a hole in the fork too.
-            Err(error) if error.missing() => {}
-            linked => linked?,
+        // A missing segment is a hole in the fork too.
+        if let Some(second) = second_name(store, &from, &name)? {
+            steps.push(Step::install(store.shown(project, &format!("{}/{name}", target.sealed())), second, None)?);
         }
     }
-    to.sync().map_err(|error| store.unknown(&store.shown(project, &target.sealed()), &error))?;
+    store.tmp.sync()?;
     Ok(base)
 }
 
-fn copy_file(from: &Dir, name: &str, to: &Dir) -> Result<()> {
-    let Some(source) = from.open(name, Access::Read)? else { return Ok(()) };
-    let target: File = to.create_new(name, Access::Append)?;
-    target.append_from(&source, 0..u64::MAX)?;
-    Ok(target.sync_all()?)
+/// A second name for a file, among the temporary ones; a copy where links don't work.
+fn second_name(store: &Store, from: &Dir, name: &str) -> Result<Option<TempFile>> {
+    match TempFile::link(&store.tmp, from, name) {
+        Err(error) if error.no_links() => {
+            let Some(source) = from.open(name, Access::Read)? else { return Ok(None) };
+            let copy = store.temp()?;
+            copy.file().append_from(&source, 0..u64::MAX)?;
+            store.settle_temp(&copy)?;
+            Ok(Some(copy))
+        }
+        linked => Ok(linked?),
+    }
 }
 
-/// Writes the newest segment: what it inherits, each entry as a unit of its own and without keys.
-fn put_newest(store: &Store, source: &Disk, at: Seq, project: &Dir, target: &LogPaths, mut header: Header) -> Result<()> {
+/// The newest segment in a temporary file: what it inherits, each entry as a unit of its own and without keys.
+fn newest(store: &Store, source: &Disk, at: Seq, mut header: Header) -> Result<TempFile> {
     const PIECE: usize = 1 << 20;
     let temporary = store.temp()?;
     let file = temporary.file();
@@ -142,8 +131,6 @@ fn put_newest(store: &Store, source: &Disk, at: Seq, project: &Dir, target: &Log
         line::push_state(&mut lines, at, source.ts, "{}");
     }
     file.append_all(&lines)?;
-    file.sync_all()?;
-    let folder = store.folder(project, target.folder())?;
-    drop(temporary.keep_as(&folder, &target.newest_name())?);
-    folder.sync().map_err(|error| store.unknown(&store.shown(project, &target.newest()), &error))
+    store.settle_temp(&temporary)?;
+    Ok(temporary)
 }

@@ -2,43 +2,48 @@
 //! not absent.
 
 use crate::error::Result;
+use crate::etag::Etag;
 use crate::fs::log::disk::sealed_firsts;
 use crate::fs::log::paths::LogPaths;
+use crate::fs::replace;
 use crate::fs::segment::{First, Opening};
 use crate::fs::store::Store;
+use crate::fs::txn::{Prepared, Step};
 use crate::fs::vfs::{Access, Dir, Kind};
 use crate::name::LogName;
 
-/// Says that `fork` of `source` lives, or is about to.
-pub(crate) fn mark(store: &Store, project: &Dir, source: &LogPaths, fork: &LogName) -> Result<()> {
+/// Makes ready a marker which says that `fork` of `source` lives. One that a crash left behind does not count.
+pub(crate) fn mark(store: &Store, project: &Dir, source: &LogPaths, fork: &LogName) -> Result<Option<Step>> {
     let marker = source.marker(fork);
-    let (folder, name) = marker.rsplit_once('/').unwrap_or_default();
-    let folder = store.folder(project, folder)?;
-    match folder.create_new(name, Access::Append) {
-        Ok(_) => {}
-        // Left by an attempt that a crash ended.
-        Err(error) if error.exists() => {}
-        Err(error) => return Err(error.into()),
+    if project.stat(&marker)?.is_some() {
+        return Ok(None);
     }
-    folder.sync().map_err(|error| store.unknown(&store.shown(project, &marker), &error))
+    let prepared = Prepared::of(store, Vec::new(), Etag::of(b"")).map_err(|error| error.writing(&marker))?;
+    replace::prepare_put(store, project, &marker, prepared, None).map(Some)
 }
 
-/// Removes the marker of a fork that is gone, and the folders that this leaves empty.
-pub(crate) fn unmark(store: &Store, project: &Dir, source: &LogPaths, fork: &LogName) -> Result<()> {
+/// Makes ready that the marker of a fork is removed with it.
+pub(crate) fn unmark(store: &Store, project: &Dir, source: &LogPaths, fork: &LogName) -> Result<Option<Step>> {
     let marker = source.marker(fork);
-    if !project.unlink(&marker)? {
-        return Ok(());
-    }
+    let there = match project.stat(&marker) {
+        Err(error) if error.missing() => None,
+        there => there?,
+    };
+    Ok(there.map(|meta| Step::remove(store.shown(project, &marker), meta.id())))
+}
+
+/// Removes the folders that are empty without the marker of a fork that is gone. Where they stay they do no harm.
+pub(crate) fn prune_markers(project: &Dir, source: &LogPaths, fork: &LogName) {
+    let marker = source.marker(fork);
     let mut left = marker.as_str();
     while let Some((parent, _)) = left.rsplit_once('/') {
         left = parent;
-        let goes = parent.starts_with(&source.forks()) || (parent == source.sealed() && project.stat(source.newest())?.is_none());
-        if !goes || !project.rmdir(parent)? {
-            break;
+        let without_source = || matches!(project.stat(source.newest()), Ok(None));
+        let goes = parent.starts_with(&source.forks()) || (parent == source.sealed() && without_source());
+        if !goes || !matches!(project.rmdir(parent), Ok(true)) {
+            return;
         }
     }
-    let synced = project.dir(left)?.map_or(Ok(()), |folder| folder.sync());
-    synced.map_err(|error| store.unknown(&store.shown(project, &marker), &error))
 }
 
 /// True where a fork of the log at `source` lives. A marker that a crash left behind does not count.
@@ -80,7 +85,7 @@ fn lives(project: &Dir, source: &LogPaths, fork: &LogPaths) -> Result<bool> {
     };
     let Some(newest) = newest else { return Ok(!sealed_firsts(project, fork)?.is_empty()) };
     Ok(match Opening::read(&newest).map(|opening| opening.first) {
-        Ok(First::Header(header)) => !header.absent && header.fork_of.as_ref() == Some(source.name()),
+        Ok(First::Header(header)) => header.fork_of.as_ref() == Some(source.name()),
         _ => true,
     })
 }

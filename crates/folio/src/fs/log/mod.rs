@@ -7,6 +7,7 @@
 //! | `keys` | its table of idempotency keys |
 //! | `view`, `ring` | what readers see |
 //! | `append`, `rewrite`, `delete`, `fork`, `marker` | what writers do |
+//! | `quick` | appends that only make a segment longer, done on the committer's thread |
 //! | `core` | one log in use: one writer at a time, readers that never wait for it |
 //! | `set`, `list` | all logs of a root in use; all logs of a project |
 
@@ -19,6 +20,7 @@ mod keys;
 mod list;
 mod marker;
 pub(crate) mod paths;
+mod quick;
 mod rewrite;
 mod ring;
 mod set;

@@ -34,11 +34,6 @@ impl LogPaths {
         self.stem.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 
-    /// The last name of the newest segment.
-    pub(crate) fn newest_name(&self) -> String {
-        format!("{}.jsonl", self.stem.rsplit('/').next().unwrap_or_default())
-    }
-
     /// The folder of the sealed segments.
     pub(crate) fn sealed(&self) -> String {
         format!("{}.d", self.stem)
@@ -79,7 +74,7 @@ mod tests {
     fn names() {
         let paths = LogPaths::of(&LogName::new("runs/4.2").unwrap());
         assert_eq!(paths.newest(), ".meta/logs/runs/4%2E2.jsonl");
-        assert_eq!((paths.folder(), paths.newest_name().as_str()), (".meta/logs/runs", "4%2E2.jsonl"));
+        assert_eq!(paths.folder(), ".meta/logs/runs");
         assert_eq!(paths.marker(&LogName::new("a/b").unwrap()), ".meta/logs/runs/4%2E2.d/forks/a/b.fork");
         assert_eq!(LogPaths::of(&LogName::history()).sealed(), ".meta/history.d");
         assert_eq!(sealed_name(51), "00000000000000000051.jsonl");

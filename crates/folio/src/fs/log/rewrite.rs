@@ -1,8 +1,8 @@
 //! The one primitive behind adoption, rotation, compaction and new pieces: **a new header**.
 //!
 //! If what is kept of the newest segment is small, one rename replaces it (header, table, kept lines as they lie).
-//! Else it is sealed, and an empty one follows. The rename of the new file is the commit point; everything before it
-//! is prepared and synced under temporary names, so a crash leaves the old log or the new one.
+//! Else it is sealed, and one without entries follows. The new file is written and synced under a temporary name; its
+//! rename, and that of the sealed one, are one commit, so a crash leaves the old log or the new one.
 
 use std::sync::Arc;
 
@@ -11,10 +11,11 @@ use crate::error::{Error, Result};
 use crate::fs::line::{self, Header};
 use crate::fs::log::disk::{Disk, NewPiece, Newest, sealed_firsts};
 use crate::fs::log::keys::{self, Keys};
-use crate::fs::log::paths::sealed_name;
+use crate::fs::log::paths::{LogPaths, sealed_name};
 use crate::fs::segment::{self, Kind};
 use crate::fs::store::Store;
-use crate::fs::vfs::{Dir, File, VfsError};
+use crate::fs::txn::{Body, Effect, Means, Op, Place, Step, Txn};
+use crate::fs::vfs::{Dir, File};
 use crate::lineage::Lineage;
 use crate::request::KeyTable;
 
@@ -48,7 +49,8 @@ impl Disk {
         // Where no entry is left, the table of keys may have told how far the log had reached.
         let base = self.newest.as_ref().filter(|_| !lines.is_empty()).map_or(self.head, |newest| newest.base);
         let header = self.next_header(store, self.horizon, base)?;
-        self.install(store, header, Kept::Lines { lines })
+        let planned = self.plan_segment(store, header, Kept::Lines { lines }, &[])?;
+        self.commit(store, planned)
     }
 
     /// True when the next write needs a new header first.
@@ -58,6 +60,12 @@ impl Disk {
 
     /// Writes a new header. Nothing has changed on an error, unless it is [`Error::OutcomeUnknown`].
     pub(crate) fn new_header(&mut self, store: &Store, change: Change) -> Result<()> {
+        let planned = self.plan_header(store, change, Vec::new())?;
+        self.commit(store, planned)
+    }
+
+    /// Makes a new header ready, with `lines` of new units behind what is kept.
+    pub(crate) fn plan_header(&mut self, store: &Store, change: Change, lines: Vec<u8>) -> Result<Planned> {
         self.refuse_in_trouble()?;
         self.read_keys()?;
         let horizon = change.horizon.unwrap_or(self.horizon).max(self.horizon).min(self.head);
@@ -68,7 +76,7 @@ impl Disk {
             Kept::Sealed { .. } | Kept::Nothing => self.head,
         };
         let header = self.next_header(store, horizon, base)?;
-        self.install(store, header, kept)
+        self.plan_segment(store, header, kept, &lines)
     }
 
     /// The header that follows: of a new piece, where one is due.
@@ -83,19 +91,9 @@ impl Disk {
             base,
             horizon,
             closed: self.closed,
-            absent: false,
             fork_of: self.fork_of.clone(),
             ts: store.now_ms().max(self.ts),
         })
-    }
-
-    fn install(&mut self, store: &Store, mut header: Header, kept: Kept) -> Result<()> {
-        let newest = self.put(store, &mut header, kept)?;
-        self.horizon = header.horizon;
-        self.lineage = Arc::new(header.lineage);
-        self.newest = Some(newest);
-        self.new_piece = None;
-        Ok(())
     }
 
     /// Hides the entries up to and including `to`. [`Disk::unlink_hidden`] then frees what it can.
@@ -118,7 +116,12 @@ impl Disk {
         let Some(newest) = &mut self.newest else { return Ok(()) };
         let start = if newest.kind == Kind::Adopted && newest.base == self.head { 0 } else { newest.end };
         if start < newest.len && !newest.set_aside {
-            store.quarantine.keep_range(&from, "it follows the last whole append of the log", &newest.file, start..newest.len)?;
+            store.ground.quarantine.keep_range(
+                &from,
+                "it follows the last whole append of the log",
+                &newest.file,
+                start..newest.len,
+            )?;
             newest.set_aside = true;
         }
         Ok(())
@@ -156,47 +159,32 @@ impl Disk {
         Ok(Kept::Lines { lines })
     }
 
-    /// Writes the new newest segment under a temporary name, then puts it (and the sealed one) under the real name.
-    fn put(&mut self, store: &Store, header: &mut Header, kept: Kept) -> Result<Newest> {
-        let folder = store.folder(&self.project, self.paths.folder())?;
-        let sealing = match kept {
-            Kept::Sealed { first } => Some((first, self.prepare_sealed(store)?)),
-            _ => None,
+    /// Makes ready that a new segment comes in the place of the newest, with what is kept of that and with `lines`.
+    fn plan_segment(&mut self, store: &Store, mut header: Header, kept: Kept, lines: &[u8]) -> Result<Planned> {
+        let path = store.shown(&self.project, &self.paths.newest());
+        store.folder(&self.project, self.paths.folder())?;
+        let mut steps = Vec::new();
+        let (kept, sealed) = match kept {
+            Kept::Sealed { first } => (Vec::new(), Some(first)),
+            Kept::Lines { lines } => (lines, None),
+            Kept::Nothing => (Vec::new(), None),
         };
-        let lines = if let Kept::Lines { lines } = &kept { lines.as_slice() } else { &[] };
         let temporary = store.temp()?;
-        let (start, end) = self.write_new(temporary.file(), header, lines)?;
+        let (start, end) = self.write_new(temporary.file(), &mut header, &kept, lines)?;
+        store.settle_temp(&temporary)?;
         self.set_aside_up_to(store, header.base)?;
-        let name = self.paths.newest_name();
-        if let Some((first, sealed_folder)) = &sealing {
-            self.seal(store, &folder, sealed_folder, &sealed_name(*first))?;
+        let old = self.newest.as_ref().map(|newest| newest.id);
+        if let (Some(first), Some(id)) = (sealed, old) {
+            self.end_line(&path, &mut steps)?;
+            let to = store.shown(&self.project, &format!("{}/{}", self.paths.sealed(), sealed_name(first)));
+            steps.push(Step::rename(Place::Path(path.clone()), Place::Path(to), id));
         }
-        let file = match temporary.keep_as(&folder, &name) {
-            Ok(file) => Arc::new(file),
-            Err(error) => {
-                if let Some((first, sealed_folder)) = &sealing {
-                    sealed_folder.rename(sealed_name(*first), &folder, &name).map_err(|e| self.unknown(store, &e))?;
-                }
-                return Err(error.into());
-            }
-        };
-        folder.sync().map_err(|e| self.unknown(store, &e))?;
-        if let Some((first, _)) = &sealing {
-            Arc::make_mut(&mut self.sealed).push(*first);
-            self.cut_sealed(store)?;
+        let replaces = if sealed.is_some() { None } else { old };
+        steps.push(Step::install(path.clone(), temporary, replaces)?);
+        if sealed.is_some() {
+            self.cut_sealed(path, &mut steps);
         }
-        Ok(Newest {
-            writer: Some(file.clone()),
-            file,
-            kind: Kind::Ours,
-            start,
-            end,
-            len: end,
-            set_aside: false,
-            ended: true,
-            base: header.base,
-            inode: header.id.0,
-        })
+        Ok(Planned { steps, after: After::New(Box::new(New { header, sealed, start, end })) })
     }
 
     /// Moves sealed segments to quarantine that are of an end that this log no longer has: behind a newest segment that
@@ -209,63 +197,87 @@ impl Disk {
         let Some(folder) = (if beyond.is_empty() { None } else { self.project.dir(self.paths.sealed())? }) else { return Ok(()) };
         for name in beyond.into_iter().map(sealed_name) {
             let from = store.shown(&self.project, &format!("{}/{name}", self.paths.sealed()));
-            store.quarantine.take(&from, "the log had no entries from there on any more", &folder, name.as_ref())?;
+            store.ground.quarantine.take(&from, "the log had no entries from there on any more", &folder, name.as_ref())?;
         }
-        folder.sync().map_err(|e| self.unknown(store, &e))
+        Ok(folder.sync()?)
     }
 
-    /// Syncs the newest segment, so that it can be sealed, and makes the folder for it.
-    fn prepare_sealed(&mut self, store: &Store) -> Result<Dir> {
-        if self.newest.as_ref().is_some_and(|newest| newest.kind == Kind::Ours) {
-            self.open_writer()?;
+    /// A segment of ours ends with a newline when it is sealed.
+    fn end_line(&mut self, path: &str, steps: &mut Vec<Step>) -> Result<()> {
+        if !self.newest.as_ref().is_some_and(|newest| newest.kind == Kind::Ours && !newest.ended && newest.end == newest.len) {
+            return Ok(());
         }
+        self.open_writer()?;
+        let (head, epoch) = (self.head, self.lineage.epoch());
         if let Some(newest) = &mut self.newest
-            && let Some(writer) = &newest.writer
-            && !newest.ended
-            && newest.end == newest.len
+            && let Some(writer) = newest.writer.clone()
         {
-            writer.append_all(b"\n")?;
-            newest.end += 1;
-            newest.len = newest.end;
-            newest.ended = true;
-        }
-        if let Some(newest) = &self.newest {
-            newest.file.sync_all().map_err(|e| self.unknown(store, &e))?;
-        }
-        store.folder(&self.project, &self.paths.sealed())
-    }
-
-    /// Moves the newest segment to its place among the sealed ones, durably.
-    fn seal(&self, store: &Store, folder: &Dir, sealed_folder: &Dir, name: &str) -> Result<()> {
-        let newest = self.paths.newest_name();
-        if !folder.rename_noreplace(&newest, sealed_folder, name)? {
-            // It is of an end that this log no longer has.
-            let from = store.shown(&self.project, &format!("{}/{name}", self.paths.sealed()));
-            let why = "a segment that is sealed now begins at the same entry";
-            store.quarantine.take(&from, why, sealed_folder, name.as_ref())?;
-            if !folder.rename_noreplace(&newest, sealed_folder, name)? {
-                return Err(Error::Retry { what: format!("{from} came back while it was set aside") });
-            }
-        }
-        sealed_folder.sync().map_err(|e| self.unknown(store, &e))
-    }
-
-    /// Takes from a segment of ours that is sealed now what is no part of the log. Not before: until the new header is
-    /// there, it is what tells that a new piece must begin.
-    fn cut_sealed(&self, store: &Store) -> Result<()> {
-        if let Some(newest) = &self.newest
-            && let Some(writer) = &newest.writer
-            && newest.end < newest.len
-        {
-            let cut = writer.truncate(newest.end).and_then(|()| writer.sync_all());
-            cut.map_err(|e| self.unknown(store, &e))?;
+            newest.reserve(&writer, 1)?;
+            let body = Body::Inline(b"\n".to_vec());
+            let op =
+                Op::Append { path: path.into(), id: newest.id, offset: newest.end, epoch, first: head + 1, last: head, body };
+            steps.push(Step { op, means: Means::Writer(writer, None) });
         }
         Ok(())
     }
 
-    fn write_new(&mut self, file: &File, header: &mut Header, lines: &[u8]) -> Result<(u64, u64)> {
+    /// Takes from a segment of ours that is sealed now what is no part of the log. Not before: until the new header is
+    /// there, it is what tells that a new piece must begin.
+    fn cut_sealed(&self, path: String, steps: &mut Vec<Step>) {
+        if let Some(newest) = &self.newest
+            && let Some(writer) = &newest.writer
+            && newest.end < newest.len
+        {
+            let op = Op::Cut { path, id: newest.id, len: newest.end };
+            steps.push(Step { op, means: Means::Writer(writer.clone(), None) });
+        }
+    }
+
+    /// Takes note of a segment that has come.
+    pub(crate) fn take_new(&mut self, new: New, effects: Vec<Effect>) -> Result<()> {
+        let New { header, sealed, start, end } = new;
+        let installed = effects.into_iter().find_map(|effect| match effect {
+            Effect::Installed(file) => Some(file),
+            _ => None,
+        });
+        let Some(file) = installed else { return Err(Error::Retry { what: format!("{} was not made", self.file_name()) }) };
+        if let Some(first) = sealed {
+            Arc::make_mut(&mut self.sealed).push(first);
+            self.free_room();
+        }
+        self.newest = Some(Newest {
+            writer: Some(file.clone()),
+            file,
+            kind: Kind::Ours,
+            start,
+            end,
+            len: end,
+            set_aside: false,
+            ended: true,
+            base: header.base,
+            id: header.id,
+            reserved: 0,
+        });
+        self.horizon = header.horizon;
+        self.lineage = Arc::new(header.lineage);
+        self.new_piece = None;
+        Ok(())
+    }
+
+    /// What was reserved for a segment and is not needed any more goes back to the disk.
+    fn free_room(&self) {
+        if let Some(newest) = &self.newest
+            && let Some(writer) = &newest.writer
+            && newest.reserved > newest.end
+        {
+            // Its length stays. Where that fails, some room is taken in vain.
+            let _ = writer.len().and_then(|len| writer.truncate(len));
+        }
+    }
+
+    fn write_new(&mut self, file: &File, header: &mut Header, kept: &[u8], lines: &[u8]) -> Result<(u64, u64)> {
         header.id = file.identity()?;
-        let mut bytes = Vec::with_capacity(lines.len() + 512);
+        let mut bytes = Vec::with_capacity(kept.len() + lines.len() + 512);
         header.push(&mut bytes);
         let start = bytes.len() as u64;
         match &self.keys {
@@ -280,30 +292,64 @@ impl Disk {
             }
             Keys::Unread => {}
         }
+        bytes.extend_from_slice(kept);
         bytes.extend_from_slice(lines);
         file.append_all(&bytes)?;
-        file.sync_all()?;
         Ok((start, bytes.len() as u64))
-    }
-
-    /// A failure after the point of no return: stops all writes.
-    pub(crate) fn unknown(&self, store: &Store, error: &VfsError) -> Error {
-        store.unknown(&format!("the log at {}", store.shown(&self.project, &self.paths.newest())), error)
     }
 
     /// Removes the sealed segments that lie wholly at or below the horizon. The header that hides them is durable, so
     /// a failure only leaves them for the next time.
-    pub(crate) fn unlink_hidden(&mut self) -> Result<()> {
+    pub(crate) fn unlink_hidden(&mut self, store: &Store) -> Result<()> {
         let hidden = (0..self.sealed.len()).take_while(|&at| self.bound_of_sealed(at) <= self.horizon).count();
-        let Some(folder) = (if hidden == 0 { None } else { self.project.dir(self.paths.sealed())? }) else { return Ok(()) };
-        for _ in 0..hidden {
-            if let Some(&first) = self.sealed.first() {
-                folder.unlink(sealed_name(first))?;
-                Arc::make_mut(&mut self.sealed).remove(0);
-            }
+        if hidden == 0 {
+            return Ok(());
         }
-        Ok(folder.sync()?)
+        let firsts: Vec<Seq> = self.sealed.iter().take(hidden).copied().collect();
+        store.commit(Txn { steps: remove_sealed(store, &self.project, &self.paths, firsts)? })?;
+        Arc::make_mut(&mut self.sealed).drain(..hidden);
+        Ok(())
     }
+}
+
+/// Makes ready that sealed segments are removed.
+pub(crate) fn remove_sealed(
+    store: &Store,
+    project: &Dir,
+    paths: &LogPaths,
+    firsts: impl IntoIterator<Item = Seq>,
+) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    for first in firsts {
+        let rel = format!("{}/{}", paths.sealed(), sealed_name(first));
+        if let Some(meta) = project.stat(&rel)? {
+            steps.push(Step::remove(store.shown(project, &rel), meta.id()));
+        }
+    }
+    Ok(steps)
+}
+
+/// A write that is made ready: its steps, and what the log is once they are made.
+pub(crate) struct Planned {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) after: After,
+}
+
+/// What a log is after a write.
+pub(crate) enum After {
+    /// Its newest segment has grown by so many bytes.
+    Grown { added: u64 },
+    /// It has a new newest segment.
+    New(Box<New>),
+}
+
+/// A new newest segment.
+pub(crate) struct New {
+    header: Header,
+    /// The first seq of the segment that is sealed for it.
+    sealed: Option<Seq>,
+    start: u64,
+    end: u64,
 }
 
 /// What the new newest segment takes from the old one.

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::follow::{Budget, Item, Snapshot};
 use crate::fs::log::paths::{LogPaths, sealed_name};
 use crate::fs::segment::{self, Before, Kind, Opening};
+use crate::fs::txn::Id;
 use crate::fs::vfs::{Access, Dir, File};
 use crate::lineage::{Bounds, Lineage};
 use crate::log::Entry;
@@ -30,7 +31,7 @@ pub(crate) struct NewestView {
     pub(crate) len: u64,
     /// The seq before its first entry.
     pub(crate) base: Seq,
-    pub(crate) inode: u64,
+    pub(crate) id: Id,
 }
 
 impl NewestView {
@@ -71,8 +72,8 @@ impl View {
         };
         Ok(match (&self.newest, there) {
             // Another tool may still be writing to its own log.
-            (Some(newest), Some(meta)) if newest.kind == Kind::Adopted => meta.inode == newest.inode && meta.size == newest.len,
-            (Some(newest), Some(meta)) => meta.inode == newest.inode && meta.size >= newest.end,
+            (Some(newest), Some(meta)) if newest.kind == Kind::Adopted => meta.id() == newest.id && meta.size == newest.len,
+            (Some(newest), Some(meta)) => meta.id() == newest.id && meta.size >= newest.end,
             (None, None) => true,
             _ => false,
         })

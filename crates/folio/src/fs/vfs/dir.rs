@@ -293,6 +293,11 @@ impl Dir {
         Ok(Some(Listed { name, kind }))
     }
 
+    /// Bytes of the file system that this folder lies on, used or not.
+    pub(crate) fn capacity(&self) -> VfsResult<u64> {
+        self.handle.capacity().map_err(|errno| VfsError::os("look at", &self.path, errno))
+    }
+
     /// A path by which the kernel finds this very folder, wherever it is moved.
     pub(crate) fn by_handle(&self) -> String {
         self.handle.path()

@@ -52,11 +52,6 @@ impl VfsError {
         self.is(&[Errno::NOSPC, Errno::DQUOT])
     }
 
-    /// The file system is mounted read-only.
-    pub(crate) fn read_only(&self) -> bool {
-        self.is(&[Errno::ROFS])
-    }
-
     /// Nothing stands there, or a file where a folder of the path should be.
     pub(crate) fn missing(&self) -> bool {
         self.is(&[Errno::NOENT, Errno::NOTDIR])

@@ -94,6 +94,11 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
+    /// Inode number and birth: other for a copy or a replacement.
+    pub(crate) fn id(&self) -> (u64, u64) {
+        (self.inode, self.birth_ns)
+    }
+
     pub(super) fn of(fd: impl AsFd) -> Result<Self, Errno> {
         let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
         rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW, wanted).map(|found| Self::from(&found))
@@ -223,7 +228,7 @@ impl File {
 
     /// Inode number and unix nanoseconds of its making (0 where unknown): other for a copy or a replacement.
     pub(crate) fn identity(&self) -> VfsResult<(u64, u64)> {
-        self.meta().map(|meta| (meta.inode, meta.birth_ns))
+        self.meta().map(|meta| meta.id())
     }
 
     /// Makes the bytes, and what is needed to find them, durable (`fdatasync`). A failure is final: the kernel may

@@ -48,6 +48,15 @@ impl Handle {
         }
     }
 
+    /// `fstatvfs`: bytes of the whole file system.
+    pub(super) fn capacity(&self) -> Result<u64, Errno> {
+        match self {
+            Self::Real(fd) => rustix::fs::fstatvfs(fd).map(|found| found.f_blocks.saturating_mul(found.f_frsize)),
+            #[cfg(test)]
+            Self::Sim(_) => Ok(u64::MAX),
+        }
+    }
+
     pub(super) fn mkdir(&self, name: &OsStr, mode: u32) -> Result<(), Errno> {
         match self {
             Self::Real(fd) => rustix::fs::mkdirat(fd, name, Mode::from_raw_mode(mode)),

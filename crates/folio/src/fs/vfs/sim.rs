@@ -12,6 +12,8 @@
 //! | `state` | everything: files, folders, room, faults |
 //! | `fd` | the system calls |
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 mod bytes;
 mod changes;
 mod fd;

@@ -160,25 +160,6 @@ async fn a_fork_that_never_came_to_be_does_not_hold_its_source() {
     assert_eq!(append(&source, &["1"]).await.first, 1);
 }
 
-/// What a retry of the deletion of a log finds where a kill ended the first try.
-#[tokio::test]
-async fn a_deletion_that_is_asked_for_again_is_finished() {
-    let mut rig = small_segments();
-    let source = rig.log("source");
-    for n in 1..=12 {
-        append(&source, &[&format!("\"entry number {n}\"")]).await;
-    }
-    source.fork(11, &LogName::new("fork").unwrap()).await.unwrap();
-    let project = rig.store.project_dir(&crate::name::ProjectId::new("p").unwrap()).unwrap();
-    let paths = crate::fs::log::LogPaths::of(&LogName::new("fork").unwrap());
-    let source_name = Some(LogName::new("source").unwrap());
-    crate::fs::log::delete::put_absent(&rig.store, &project, &paths, source_name).unwrap();
-    rig.reopen().await;
-    rig.log("fork").delete().await.unwrap();
-    assert!(!rig.path("logs/fork.jsonl").exists() && !rig.path("logs/fork.d").exists());
-    assert!(!rig.path("logs/source.d/forks").exists());
-}
-
 #[tokio::test]
 async fn a_refused_write_sets_a_torn_tail_aside_only_once() {
     let mut rig = Rig::new();

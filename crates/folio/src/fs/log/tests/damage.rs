@@ -239,38 +239,6 @@ async fn another_tools_log_may_grow() {
     assert_eq!(append(&log, &["3"]).await.first, 3);
 }
 
-/// A deletion that a crash ended after its commit leaves files that a new log of that name must not take for its own.
-#[tokio::test]
-async fn remains_of_a_deleted_log_never_come_back() {
-    let mut rig = Rig::with(FsOptions { segment_bytes: 300, ..FsOptions::default() });
-    let log = rig.log("a");
-    for n in 1..=12 {
-        append(&log, &[&format!("\"entry number {n}\"")]).await;
-    }
-    let sealed = std::fs::read_dir(rig.path("logs/a.d")).unwrap().map(|entry| entry.unwrap().path()).next().unwrap();
-    let bytes = std::fs::read(&sealed).unwrap();
-    log.fork(3, &crate::name::LogName::new("b").unwrap()).await.unwrap();
-    let absent = rig.log("b");
-    // the state after the first step of the deletion of b
-    let project = rig.store.project_dir(&crate::name::ProjectId::new("p").unwrap()).unwrap();
-    let paths = crate::fs::log::LogPaths::of(&crate::name::LogName::new("b").unwrap());
-    let source = Some(crate::name::LogName::new("a").unwrap());
-    crate::fs::log::delete::put_absent(&rig.store, &project, &paths, source).unwrap();
-    std::fs::create_dir_all(rig.path("logs/b.d")).unwrap();
-    std::fs::write(rig.path("logs/b.d").join(sealed.file_name().unwrap()), bytes).unwrap();
-    rig.reopen().await;
-    drop(absent);
-    let (source, absent) = (rig.log("a"), rig.log("b"));
-    assert_eq!(absent.status().await.unwrap_err().code(), "no_log");
-    assert_eq!(append(&absent, &["\"new\""]).await.first, 1);
-    assert_eq!(texts(&page(&absent, None).await.entries), [(1, "\"new\"".to_owned())]);
-    // else it would speak for the log as soon as the newest segment is missing
-    assert!(!rig.path("logs/b.d").join(sealed.file_name().unwrap()).exists(), "the stale segment is removed");
-    assert!(!rig.path("logs/a.d/forks/b.fork").exists(), "and the marker of the fork that is gone");
-    source.delete().await.unwrap();
-    assert_eq!(source.status().await.unwrap_err().code(), "no_log", "no fork of it lives");
-}
-
 #[tokio::test]
 async fn foreign_files_never_crash_anything() {
     let mut rig = Rig::new();

@@ -1,0 +1,279 @@
+//! The one thread that writes and syncs for everybody: what waits at the same time shares one write and one sync.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::batch::Lsn;
+use super::{Applying, Shared, State, Weight};
+use crate::driver::Durability;
+use crate::error::{Error, Result};
+
+/// Bytes of one batch; what waits still goes into the next.
+const BATCH: usize = 6 << 20;
+/// Bytes that may wait.
+const QUEUE: usize = 16 << 20;
+/// From a write to its sync, in the mode `interval`.
+const DELAY: Duration = Duration::from_millis(200);
+
+/// Something small to commit that is done on the committer's own thread, which saves two changes of threads.
+pub(crate) trait Job: Send {
+    /// Makes ready what is to be changed, and says what to record of it. `None`: nothing, and the job is over. Must not
+    /// commit, and must not take long.
+    fn prepare(&mut self) -> Option<(Vec<u8>, Weight)>;
+
+    /// Makes the changes, or tells why not.
+    fn finish(self: Box<Self>, outcome: Result<Applying>);
+}
+
+/// What waits for the committer.
+pub(super) enum Request {
+    Record(Entry),
+    Job(Box<dyn Job>),
+}
+
+/// A record that waits to be written.
+pub(super) struct Entry {
+    record: Vec<u8>,
+    weight: Weight,
+    then: Then,
+}
+
+/// Who goes on once a record is written.
+enum Then {
+    Answer(Arc<Answer>),
+    Job(Box<dyn Job>),
+}
+
+/// Where the answer to one request comes.
+pub(super) struct Answer {
+    outcome: Mutex<Option<Result<Lsn>>>,
+    there: Condvar,
+}
+
+impl Answer {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { outcome: Mutex::new(None), there: Condvar::new() })
+    }
+
+    fn give(&self, outcome: Result<Lsn>) {
+        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        self.there.notify_one();
+    }
+
+    pub(super) fn wait(&self) -> Result<Lsn> {
+        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(outcome) = outcome.take() {
+                return outcome;
+            }
+            outcome = self.there.wait(outcome).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Then {
+    fn tell(self, shared: &Arc<Shared>, outcome: &Result<Lsn>) {
+        match self {
+            Self::Answer(answer) => answer.give(outcome.clone()),
+            Self::Job(job) => {
+                let outcome = outcome.clone().map(|end| Applying { shared: Arc::clone(shared), end, done: false });
+                // Whatever happens in one job, the others go on.
+                let _ = catch_unwind(AssertUnwindSafe(|| job.finish(outcome)));
+            }
+        }
+    }
+}
+
+/// Answers those whose answer never came, where the thread ends in a panic.
+struct Waiting<'a> {
+    shared: &'a Arc<Shared>,
+    entries: Vec<Entry>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        for entry in self.entries.drain(..) {
+            let why = "the thread that writes the journal ended".into();
+            entry.then.tell(self.shared, &Err(Error::OutcomeUnknown { what: "the journal".into(), why }));
+        }
+    }
+}
+
+impl Shared {
+    /// Puts a record into the queue.
+    pub(super) fn submit(&self, record: Vec<u8>, weight: Weight, answer: &Arc<Answer>) -> Result<()> {
+        let mut state = self.held();
+        while state.queued > QUEUE && !state.committer_ended {
+            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.committer_ended {
+            self.failure.check()?;
+            return Err(Error::invalid("the store was closed; open it again"));
+        }
+        state.queued += record.len();
+        self.push(&mut state, Request::Record(Entry { record, weight, then: Then::Answer(Arc::clone(answer)) }));
+        Ok(())
+    }
+
+    /// Puts a job into the queue. Given back where nobody does it any more.
+    pub(super) fn submit_job(&self, job: Box<dyn Job>) -> Option<Box<dyn Job>> {
+        let mut state = self.held();
+        if state.committer_ended {
+            return Some(job);
+        }
+        self.push(&mut state, Request::Job(job));
+        None
+    }
+
+    fn push(&self, state: &mut State, request: Request) {
+        state.queue.push(request);
+        if state.queue.len() == 1 {
+            self.work.notify_one();
+        }
+    }
+
+    pub(super) fn run_committer(self: &Arc<Self>) {
+        let _ended = Ended(self);
+        let mut unsynced: Option<Instant> = None;
+        loop {
+            let (waiting, checkpoint, queued) = {
+                let mut state = self.held();
+                while state.queue.is_empty() && !state.closing {
+                    match unsynced.map(|since| DELAY.saturating_sub(since.elapsed())) {
+                        Some(Duration::ZERO) => break,
+                        Some(rest) => state = self.work.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0,
+                        None => state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+                    }
+                }
+                if state.queue.is_empty() && state.closing {
+                    break;
+                }
+                (std::mem::take(&mut state.queue), state.checkpoint, std::mem::take(&mut state.queued))
+            };
+            if queued > QUEUE {
+                self.moved.notify_all();
+            }
+            let mut waiting = Waiting { shared: self, entries: waiting.into_iter().filter_map(prepared).collect() };
+            while !waiting.entries.is_empty() {
+                self.write_batch(take_batch(&mut waiting), checkpoint);
+                unsynced = unsynced.or_else(|| (self.options.durability == Durability::Interval).then(Instant::now));
+            }
+            if unsynced.is_some_and(|since| since.elapsed() >= DELAY) {
+                unsynced = None;
+                // A failure is told by the next write.
+                let _ = self.writer().sync(self);
+            }
+        }
+        let mut writer = self.writer();
+        if self.options.durability != Durability::Os && !writer.is_durable() {
+            let _ = writer.sync(self);
+        }
+    }
+
+    fn writer(&self) -> std::sync::MutexGuard<'_, super::Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes one batch and tells those who wait for it.
+    fn write_batch(self: &Arc<Self>, mut waiting: Waiting<'_>, checkpoint: Lsn) {
+        let records: Vec<Vec<u8>> = waiting.entries.iter_mut().map(|entry| std::mem::take(&mut entry.record)).collect();
+        let structure = waiting.entries.iter().any(|entry| entry.weight == Weight::Structure);
+        let outcome = self.write_and_sync(&records, structure, checkpoint);
+        if let Ok(end) = &outcome {
+            self.written(*end, waiting.entries.iter().map(|entry| entry.weight));
+        }
+        // Who waits on another thread goes on while jobs are done here.
+        let (answers, jobs): (Vec<_>, Vec<_>) =
+            waiting.entries.drain(..).map(|entry| entry.then).partition(|then| matches!(then, Then::Answer(_)));
+        answers.into_iter().chain(jobs).for_each(|then| then.tell(self, &outcome));
+    }
+
+    fn write_and_sync(&self, records: &[Vec<u8>], structure: bool, checkpoint: Lsn) -> Result<Lsn> {
+        self.failure.check()?;
+        let mut writer = self.writer();
+        let end = writer.write(self, records, checkpoint)?;
+        if structure || self.options.durability == Durability::Sync {
+            writer.sync(self)?;
+        }
+        Ok(end)
+    }
+
+    /// Notes that the changes of a batch are about to be made.
+    fn written(&self, end: Lsn, weights: impl Iterator<Item = Weight>) {
+        let mut state = self.held();
+        state.end = end;
+        for weight in weights {
+            *state.applying.entry(end).or_default() += 1;
+            state.structure |= weight == Weight::Structure;
+            state.unmarked = true;
+        }
+    }
+
+    /// Everything in the caller's thread.
+    pub(super) fn commit_inline(&self, record: Vec<u8>, weight: Weight) -> Result<Lsn> {
+        let checkpoint = self.held().checkpoint;
+        let end = self.write_and_sync(&[record], weight == Weight::Structure, checkpoint)?;
+        self.written(end, std::iter::once(weight));
+        Ok(end)
+    }
+
+    /// Writes down that everything before `checkpoint` is checkpointed, for the next open. Where more was written
+    /// meanwhile, that tells it.
+    pub(super) fn mark(&self, checkpoint: Lsn) -> Result<()> {
+        let Ok(mut writer) = self.writer.try_lock() else { return Ok(()) };
+        if writer.lsn() != checkpoint {
+            return Ok(());
+        }
+        writer.mark(self, checkpoint)?;
+        let end = writer.lsn();
+        drop(writer);
+        let mut state = self.held();
+        if state.end == checkpoint {
+            (state.end, state.checkpoint) = (end, end);
+        }
+        Ok(())
+    }
+}
+
+fn prepared(request: Request) -> Option<Entry> {
+    match request {
+        Request::Record(entry) => Some(entry),
+        Request::Job(mut job) => {
+            let (record, weight) = catch_unwind(AssertUnwindSafe(|| job.prepare())).unwrap_or(None)?;
+            Some(Entry { record, weight, then: Then::Job(job) })
+        }
+    }
+}
+
+fn take_batch<'a>(waiting: &mut Waiting<'a>) -> Waiting<'a> {
+    let (mut bytes, mut count) = (0, 0);
+    for entry in &waiting.entries {
+        if count > 0 && bytes + entry.record.len() > BATCH {
+            break;
+        }
+        bytes += entry.record.len();
+        count += 1;
+    }
+    let rest = waiting.entries.split_off(count);
+    Waiting { shared: waiting.shared, entries: std::mem::replace(&mut waiting.entries, rest) }
+}
+
+/// Whoever waits is told when the thread has ended, also in a panic.
+struct Ended<'a>(&'a Arc<Shared>);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.held();
+        state.committer_ended = true;
+        let left = std::mem::take(&mut state.queue);
+        drop(state);
+        let entries = left.into_iter().filter_map(|request| match request {
+            Request::Record(entry) => Some(entry),
+            // Nobody waits for a job but who made it, and sees that it is gone.
+            Request::Job(_) => None,
+        });
+        drop(Waiting { shared: self.0, entries: entries.collect() });
+        self.0.moved.notify_all();
+    }
+}

@@ -1,0 +1,283 @@
+//! Making a change under the real name. It has passed its commit point: a failure leaves the outcome unknown.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::op::{Before, Body, Id, Op, Place};
+use super::room::Room;
+use super::{Means, Step};
+use crate::fs::journal::{Dirty, Held};
+use crate::fs::quarantine::Quarantine;
+use crate::fs::store::ATTEMPTS;
+use crate::fs::temp::TempFile;
+use crate::fs::vfs::{Access, Dir, File, Meta, VfsError, VfsResult};
+
+/// Where changes are made.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    pub(crate) root: Dir,
+    pub(crate) tmp: Dir,
+    pub(crate) quarantine: Quarantine,
+    pub(crate) room: Room,
+}
+
+/// What making a change showed.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    Done,
+    /// The file has its name. `conflict`: another program had put something else there meanwhile; that lies in quarantine.
+    Placed {
+        meta: Meta,
+        conflict: bool,
+    },
+    /// The file is gone.
+    Gone {
+        conflict: bool,
+    },
+    /// The segment has its name.
+    Installed(Arc<File>),
+    /// Another program replaced the segment or wrote to it, so nothing was written.
+    Replaced,
+}
+
+impl Ground {
+    /// Makes one change, and notes what has to be synced for it.
+    pub(crate) fn apply(&self, step: Step, dirty: &mut Dirty) -> VfsResult<Effect> {
+        let Step { op, means } = step;
+        match (op, means) {
+            (Op::Append { path, id, offset, body, .. }, Means::Writer(writer, spilled)) => {
+                let appended = self.append(&path, id, offset, &body, writer, dirty)?;
+                dirty.garbage.extend(spilled.map(|temp| (self.tmp.clone(), temp.leave().1)));
+                Ok(appended)
+            }
+            (Op::Put { path, before, .. }, Means::Placed { temp, folder }) => {
+                dirty.everything = true;
+                self.put(&path, before, temp, folder, dirty)
+            }
+            (Op::Delete { path, temp, before }, Means::Folder(folder)) => {
+                dirty.everything = true;
+                self.delete(&path, &temp, before, &folder, dirty)
+            }
+            (Op::Install { path, replaces, .. }, Means::Temp(temp)) => {
+                dirty.everything = true;
+                self.install(&path, replaces, temp, dirty)
+            }
+            (Op::Move { from, to, id }, _) => {
+                dirty.everything = true;
+                self.rename(&from, &to, id)
+            }
+            (Op::Remove { path, id }, _) => {
+                dirty.everything = true;
+                dirty.released.push(id.0);
+                self.remove(&path, id)
+            }
+            (Op::Cut { id, len, .. }, Means::Writer(writer, _)) => {
+                writer.truncate(len)?;
+                dirty.files.push(Held { file: writer, inode: id.0, since: None });
+                Ok(Effect::Done)
+            }
+            (op, _) => Err(VfsError::os("change", &self.root.path().join(op.path()), Errno::INVAL)),
+        }
+    }
+
+    fn append(&self, path: &str, id: Id, offset: u64, body: &Body, writer: Arc<File>, dirty: &mut Dirty) -> VfsResult<Effect> {
+        // Its name must still lead to the file that was decided on, as it was then.
+        let there = self.stat(path)?;
+        if !there.is_some_and(|meta| meta.id() == id && meta.size == offset) {
+            return Ok(Effect::Replaced);
+        }
+        match body {
+            Body::Inline(bytes) => self.append_bytes(&writer, offset, bytes)?,
+            Body::Temp { name, .. } => {
+                let source = self.tmp.open(name, Access::Read)?.ok_or_else(|| gone(&self.tmp, name))?;
+                self.with_room(|| {
+                    let done = writer.len()?.saturating_sub(offset);
+                    writer.append_from(&source, done..u64::MAX)
+                })?;
+            }
+        }
+        dirty.files.push(Held { file: writer, inode: id.0, since: Some(offset) });
+        Ok(Effect::Done)
+    }
+
+    fn append_bytes(&self, writer: &File, offset: u64, bytes: &[u8]) -> VfsResult<()> {
+        match writer.append_all(bytes) {
+            Err(error) if error.disk_full() && self.room.give() => {
+                let done = usize::try_from(writer.len()?.saturating_sub(offset)).unwrap_or(usize::MAX);
+                writer.append_all(bytes.get(done..).unwrap_or_default())
+            }
+            other => other,
+        }
+    }
+
+    /// Tries once more with the room that is kept for that, where the disk is full.
+    fn with_room<T>(&self, change: impl Fn() -> VfsResult<T>) -> VfsResult<T> {
+        match change() {
+            Err(error) if error.disk_full() && self.room.give() => change(),
+            other => other,
+        }
+    }
+
+    fn put(&self, path: &str, before: Option<Before>, temp: TempFile, mut folder: Dir, dirty: &mut Dirty) -> VfsResult<Effect> {
+        let (file, temp) = temp.leave();
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let mut attempt = 0;
+        let displaced = loop {
+            match self.with_room(|| self.swap_in(&temp, &folder, name, before.is_some())) {
+                Err(error) if error.is(&[Errno::NOENT]) && attempt < ATTEMPTS => {
+                    attempt += 1;
+                    folder = self.with_room(|| self.folder(parent))?;
+                }
+                other => break other?,
+            }
+        };
+        let conflict = match displaced {
+            false => false,
+            true => self.keep_unless(before, path, &temp, dirty)?,
+        };
+        Ok(Effect::Placed { meta: file.meta()?, conflict })
+    }
+
+    /// Gives a temporary file its real name. True: what stood there has the temporary name now.
+    fn swap_in(&self, temp: &str, folder: &Dir, name: &str, expected: bool) -> VfsResult<bool> {
+        if !expected && self.tmp.rename_noreplace(temp, folder, name)? {
+            return Ok(false);
+        }
+        if self.tmp.exchange(temp, folder, name)? {
+            return Ok(true);
+        }
+        if self.tmp.rename_noreplace(temp, folder, name)? {
+            return Ok(false);
+        }
+        // The file system can't swap names: what stands there is not looked at.
+        self.tmp.rename(temp, folder, name)?;
+        Ok(false)
+    }
+
+    /// What was displaced goes, if it is what was expected; else it is kept in quarantine, and that is a conflict.
+    fn keep_unless(&self, before: Option<Before>, path: &str, temp: &str, dirty: &mut Dirty) -> VfsResult<bool> {
+        let displaced = self.tmp.stat(temp)?;
+        if let (Some(before), Some(displaced)) = (before, displaced)
+            && before.is(&displaced)
+        {
+            dirty.garbage.push((self.tmp.clone(), temp.to_owned()));
+            return Ok(false);
+        }
+        if displaced.is_some() {
+            let why = "another program changed it at the moment of a write";
+            self.quarantine.take(path, why, &self.tmp, OsStr::new(temp))?;
+        }
+        Ok(displaced.is_some())
+    }
+
+    fn delete(&self, path: &str, temp: &str, before: Before, folder: &Dir, dirty: &mut Dirty) -> VfsResult<Effect> {
+        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+        match self.with_room(|| folder.rename(name, &self.tmp, temp)) {
+            Ok(()) => {}
+            Err(error) if error.missing() => return Ok(Effect::Gone { conflict: false }),
+            Err(error) => return Err(error),
+        }
+        let conflict = self.keep_unless(Some(before), path, temp, dirty)?;
+        Ok(Effect::Gone { conflict })
+    }
+
+    fn install(&self, path: &str, replaces: Option<Id>, temp: TempFile, dirty: &mut Dirty) -> VfsResult<Effect> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let folder = self.with_room(|| self.folder(parent))?;
+        let (file, temp) = temp.leave();
+        match self.stat(path)? {
+            Some(meta) if Some(meta.id()) == replaces => {
+                dirty.released.push(meta.inode);
+                self.with_room(|| self.tmp.rename(&temp, &folder, name))?;
+            }
+            _ => self.make_free_and(path, &folder, name, || self.tmp.rename_noreplace(&temp, &folder, name))?,
+        }
+        Ok(Effect::Installed(Arc::new(file.known_as(folder.path().join(name)))))
+    }
+
+    fn rename(&self, from: &Place, to: &Place, id: Id) -> VfsResult<Effect> {
+        let there = match from {
+            Place::Path(path) => self.stat(path)?,
+            Place::Temp(name) => self.tmp.stat(name)?,
+        };
+        if there.is_none_or(|meta| meta.id() != id) {
+            return Ok(Effect::Replaced);
+        }
+        let (source, name) = match from {
+            Place::Path(path) => (&self.root, path),
+            Place::Temp(name) => (&self.tmp, name),
+        };
+        match to {
+            Place::Temp(free) => self.with_room(|| source.rename(name, &self.tmp, free))?,
+            Place::Path(path) => {
+                let (parent, last) = path.rsplit_once('/').unwrap_or(("", path));
+                let folder = self.with_room(|| self.folder(parent))?;
+                self.make_free_and(path, &folder, last, || source.rename_noreplace(name, &folder, last))?;
+            }
+        }
+        Ok(Effect::Done)
+    }
+
+    /// Sets aside what stands at a name where nothing should, and does `take` again.
+    fn make_free_and(&self, path: &str, folder: &Dir, name: &str, take: impl Fn() -> VfsResult<bool>) -> VfsResult<()> {
+        let mut attempt = 0;
+        while !self.with_room(&take)? {
+            if attempt == ATTEMPTS {
+                return Err(VfsError::os("rename to", &folder.path().join(name), Errno::EXIST));
+            }
+            attempt += 1;
+            if folder.stat(name)?.is_some() {
+                self.quarantine.take(path, "it stood where a segment of a log belongs", folder, OsStr::new(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&self, path: &str, id: Id) -> VfsResult<Effect> {
+        if self.stat(path)?.is_some_and(|meta| meta.id() == id) {
+            self.root.unlink(path)?;
+        }
+        Ok(Effect::Done)
+    }
+
+    /// Keeps what was appended to a file that has lost its name since: another program removed or replaced it.
+    pub(crate) fn rescue(&self, held: &Held) -> VfsResult<()> {
+        let Some(since) = held.since else { return Ok(()) };
+        let shown = self.shown(held.file.path());
+        let why = "the file was removed or replaced by another program just after this was appended to it";
+        self.quarantine.keep_range(&shown, why, &held.file, since..u64::MAX).map(drop)
+    }
+
+    fn shown(&self, path: &std::path::Path) -> String {
+        path.strip_prefix(self.root.path()).unwrap_or(path).display().to_string()
+    }
+
+    /// What stands at a path; `None` also where something else than folders leads there.
+    pub(super) fn stat(&self, path: &str) -> VfsResult<Option<Meta>> {
+        match self.root.stat(path) {
+            Err(error) if error.missing() || error.foreign() => Ok(None),
+            other => other,
+        }
+    }
+
+    /// A folder below the root, made with those on its way.
+    pub(super) fn folder(&self, path: &str) -> VfsResult<Dir> {
+        if path.is_empty() {
+            return Ok(self.root.clone());
+        }
+        let mut attempt = 0;
+        loop {
+            match self.root.make_dirs(path) {
+                // One on the way was removed as empty just then.
+                Err(error) if error.is(&[Errno::NOENT]) && attempt < ATTEMPTS => attempt += 1,
+                made => return made.map(|(folder, _)| folder),
+            }
+        }
+    }
+}
+
+fn gone(tmp: &Dir, name: &str) -> VfsError {
+    VfsError::os("open", &tmp.path().join(name), Errno::NOENT)
+}

@@ -1,0 +1,82 @@
+//! Making a step: everything that may still be refused happens here.
+
+use super::op::{Before, Body, Op, Place};
+use super::{Means, Step};
+use crate::etag::Etag;
+use crate::fs::store::Store;
+use crate::fs::temp::{TempFile, fresh_name};
+use crate::fs::vfs::{Dir, VfsResult};
+
+/// Up to so many bytes of a document or file go into the journal itself; more lie in a synced temporary file.
+pub(crate) const INLINE: usize = 64 << 10;
+/// The same for the lines of an append.
+const INLINE_LINES: usize = 1 << 20;
+
+/// The content of a document or file in a temporary file, whole.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) temp: TempFile,
+    /// The bytes, where they are few; else the file is synced.
+    pub(crate) inline: Option<Vec<u8>>,
+    pub(crate) etag: Etag,
+}
+
+impl Prepared {
+    /// Writes `bytes` into a temporary file.
+    pub(crate) fn of(store: &Store, bytes: Vec<u8>, etag: Etag) -> VfsResult<Self> {
+        let temp = store.temp()?;
+        temp.file().append_all(&bytes)?;
+        if bytes.len() <= INLINE {
+            return Ok(Self { temp, inline: Some(bytes), etag });
+        }
+        store.settle_temp(&temp)?;
+        Ok(Self { temp, inline: None, etag })
+    }
+
+    /// The step that gives it the name `name` in `folder`, which is `path` in the root. `before` stands there now.
+    pub(crate) fn put(self, path: String, folder: Dir, before: Option<Before>) -> VfsResult<Step> {
+        let meta = self.temp.file().meta()?;
+        let name = self.temp.name().to_owned();
+        let body = match self.inline {
+            Some(bytes) => Body::Inline(bytes),
+            None => Body::Temp { name: name.clone(), len: meta.size },
+        };
+        let op = Op::Put { path, temp: name, id: meta.id(), mode: meta.mode, after: self.etag, before, body };
+        Ok(Step { op, means: Means::Placed { temp: self.temp, folder } })
+    }
+}
+
+impl Step {
+    /// Removes the document or file at `path` in the root, which lies in `folder`.
+    pub(crate) fn delete(path: String, folder: Dir, before: Before) -> VfsResult<Self> {
+        Ok(Self { op: Op::Delete { path, temp: fresh_name()?, before }, means: Means::Folder(folder) })
+    }
+
+    /// Gives a synced temporary file the name of a segment.
+    pub(crate) fn install(path: String, temp: TempFile, replaces: Option<super::Id>) -> VfsResult<Self> {
+        let id = temp.file().identity()?;
+        let op = Op::Install { path, temp: temp.name().to_owned(), id, replaces };
+        Ok(Self { op, means: Means::Temp(temp) })
+    }
+
+    /// Removes a file, if it is that one.
+    pub(crate) fn remove(path: String, id: super::Id) -> Self {
+        Self { op: Op::Remove { path, id }, means: Means::Nothing }
+    }
+
+    /// Gives a file or folder another name.
+    pub(crate) fn rename(from: Place, to: Place, id: super::Id) -> Self {
+        Self { op: Op::Move { from, to, id }, means: Means::Nothing }
+    }
+}
+
+/// Lines for the journal: in the record, or in a synced temporary file where they are many.
+pub(crate) fn lines(store: &Store, lines: Vec<u8>) -> VfsResult<(Body, Option<TempFile>)> {
+    if lines.len() <= INLINE_LINES {
+        return Ok((Body::Inline(lines), None));
+    }
+    let temp = store.temp()?;
+    temp.file().append_all(&lines)?;
+    store.settle_temp(&temp)?;
+    Ok((Body::Temp { name: temp.name().to_owned(), len: lines.len() as u64 }, Some(temp)))
+}

@@ -1,0 +1,179 @@
+//! Making changes again after a crash, as far as the files don't show them.
+//!
+//! A record says what stood there before and what stands there afterwards, so every case can be decided:
+//!
+//! | found at the name | then |
+//! | --- | --- |
+//! | what stood there before | the change is made |
+//! | what the change put there, whole or torn | it is written again: after a failed sync the system's memory lies |
+//! | something else | another program put it there later, and it stays; the journalled value goes to quarantine |
+//! | nothing, though no record removes it | another program removed it, and it stays so; the value goes to quarantine |
+//!
+//! Which file is which is told by its id, wherever records moved it to. Of several values of one document only the last
+//! is written. Whoever calls syncs everything afterwards, before anything is read or the journal goes on; until then
+//! doing all of it again changes nothing more.
+
+mod index;
+mod names;
+mod segments;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::fmt;
+
+use self::index::Index;
+use self::segments::Segments;
+use super::apply::Ground;
+use super::op::{self, Op};
+use crate::error::{Error, Result};
+use crate::fs::journal::Pending;
+use crate::fs::vfs::{Dir, Kind, Meta, VfsResult};
+
+/// What was found about one file that a record tells of, for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Note {
+    /// Relative to the root.
+    pub(crate) path: String,
+    pub(crate) what: String,
+    /// Another program was here, or something is missing: a person should know.
+    pub(crate) notable: bool,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.what)
+    }
+}
+
+/// Makes the changes of all records again, and syncs everything. Tells what a person should know.
+///
+/// # Errors
+/// Where the disk can't be read or written: nothing is lost then, and it can be tried again. [`Error::Damaged`] for a
+/// record that can't be read.
+pub(crate) fn replay(ground: &Ground, pending: &Pending) -> Result<Vec<Note>> {
+    let mut replay = Replay::new(&ground.root, Some(&ground.tmp), Some(ground), pending)?;
+    replay.run(pending)?;
+    ground.root.sync_file_system()?;
+    replay.notes.retain(|note| note.notable);
+    Ok(replay.notes)
+}
+
+/// Tells what [`replay`] would do, and changes nothing.
+pub(crate) fn explain(root: &Dir, tmp: Option<&Dir>, pending: &Pending) -> Result<Vec<Note>> {
+    let mut replay = Replay::new(root, tmp, None, pending)?;
+    replay.run(pending)?;
+    Ok(replay.notes)
+}
+
+struct Replay<'a> {
+    root: &'a Dir,
+    tmp: Option<&'a Dir>,
+    /// `None`: only told, not done.
+    ground: Option<&'a Ground>,
+    index: Index,
+    segments: Segments,
+    notes: Vec<Note>,
+}
+
+impl<'a> Replay<'a> {
+    fn new(root: &'a Dir, tmp: Option<&'a Dir>, ground: Option<&'a Ground>, pending: &Pending) -> Result<Self> {
+        let mut index = Index::default();
+        for stored in pending.records() {
+            let stored = stored?;
+            index.add(&ops(&stored.bytes, stored.position)?);
+        }
+        Ok(Self { root, tmp, ground, index, segments: Segments::default(), notes: Vec::new() })
+    }
+
+    fn run(&mut self, pending: &Pending) -> Result<()> {
+        let mut at = 0;
+        for stored in pending.records() {
+            let stored = stored?;
+            for op in ops(&stored.bytes, stored.position)? {
+                self.op(at, &op)?;
+                at += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn op(&mut self, at: usize, op: &Op) -> Result<()> {
+        match op {
+            Op::Append { path, id, offset, body, first, last, .. } => {
+                self.append(path, *id, *offset, body, (*first, *last))?;
+            }
+            Op::Put { .. } | Op::Delete { .. } => self.value(at, op)?,
+            Op::Install { path, temp, id, replaces } => self.install(path, temp, *id, *replaces)?,
+            Op::Move { from, to, id } => self.rename(from, to, *id)?,
+            Op::Remove { path, id } => {
+                if self.stat(path)?.is_some_and(|meta| meta.id() == *id) {
+                    self.tell(path, "it is removed", false);
+                    if self.ground.is_some() {
+                        self.root.unlink(path)?;
+                    }
+                }
+            }
+            Op::Cut { path, id, len } => self.cut(path, *id, *len)?,
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, path: &str, what: impl Into<String>, notable: bool) {
+        self.notes.push(Note { path: path.to_owned(), what: what.into(), notable });
+    }
+
+    fn stat(&self, path: &str) -> VfsResult<Option<Meta>> {
+        match self.root.stat(path) {
+            Err(error) if error.missing() || error.foreign() => Ok(None),
+            other => other,
+        }
+    }
+
+    /// A temporary file or folder of that name.
+    fn stat_temp(&self, name: &str) -> VfsResult<Option<Meta>> {
+        self.tmp.map_or(Ok(None), |tmp| tmp.stat(name))
+    }
+
+    /// True where the folder that a path begins with is there, or comes by a write.
+    fn has_home(&self, path: &str) -> VfsResult<bool> {
+        match path.split_once('/') {
+            Some((home, _)) if !home.starts_with('.') => Ok(self.stat(home)?.is_some_and(|meta| meta.kind == Kind::Dir)),
+            _ => Ok(true),
+        }
+    }
+
+    /// Sets bytes aside that have no place any more.
+    fn keep_bytes(&mut self, path: &str, bytes: &[u8], why: &str) -> Result<()> {
+        self.tell(path, format!("{why}; what the journal has of it goes to quarantine"), true);
+        if let Some(ground) = self.ground {
+            ground.quarantine.keep_bytes(path, why, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Sets a temporary file aside that has no place any more.
+    fn keep_temp(&mut self, path: &str, temp: &str, why: &str) -> Result<()> {
+        self.tell(path, format!("{why}; what the journal has of it goes to quarantine"), true);
+        if let Some(ground) = self.ground
+            && ground.tmp.stat(temp)?.is_some()
+        {
+            ground.quarantine.take(path, why, &ground.tmp, temp.as_ref())?;
+        }
+        Ok(())
+    }
+}
+
+fn ops(record: &[u8], position: u64) -> Result<Vec<Op>> {
+    op::decode(record).ok_or_else(|| Error::Damaged {
+        what: format!("the journal's record at {position}"),
+        why: "its sum is right, but it is no record that this version knows".into(),
+        etag: None,
+    })
+}
+
+/// True where `found` is a part of `wanted` as a power loss leaves it: cut short, or with bytes of NUL where nothing was
+/// written.
+fn torn(found: &[u8], wanted: &[u8]) -> bool {
+    found.len() <= wanted.len() && found.iter().zip(wanted).all(|(found, wanted)| found == wanted || *found == 0)
+}

@@ -1,0 +1,138 @@
+//! Documents and files: each has its last value.
+
+use super::index::Chain;
+use super::{Replay, torn};
+use crate::error::Result;
+use crate::etag::Etag;
+use crate::fs::content::etag_of;
+use crate::fs::temp::{TempFile, fresh_name};
+use crate::fs::txn::op::{Body, Id, Op};
+use crate::fs::vfs::{Access, Kind, Meta, VfsResult};
+
+/// What stands where a record put something.
+enum Found {
+    /// Nothing, as before the change.
+    Nothing,
+    /// Nothing, although no record removed it.
+    Missing,
+    /// The file of the last change, whole or torn.
+    Last,
+    /// Something that a record knows: from before, or between.
+    Known,
+    /// Something that another program put there.
+    Foreign,
+}
+
+impl Replay<'_> {
+    pub(super) fn value(&mut self, at: usize, op: &Op) -> Result<()> {
+        let Some(chain) = self.index.last(op.path(), at) else { return Ok(()) };
+        let found = self.find(chain, op)?;
+        match op {
+            Op::Put { path, temp, id, mode, body, .. } => match body {
+                Body::Inline(bytes) => self.put_bytes(path, bytes, *mode, &found),
+                Body::Temp { .. } => self.put_temp(path, temp, *id, &found),
+            },
+            Op::Delete { path, .. } => self.delete(path, &found),
+            _ => Ok(()),
+        }
+    }
+
+    fn find(&self, chain: &Chain, op: &Op) -> VfsResult<Found> {
+        let path = op.path();
+        let meta = self.stat(path)?;
+        if !self.has_home(path)? {
+            return Ok(Found::Missing);
+        }
+        let Some(meta) = meta else { return Ok(if chain.absent { Found::Nothing } else { Found::Missing }) };
+        if meta.kind != Kind::File {
+            return Ok(Found::Foreign);
+        }
+        if let Op::Put { id, after, body, .. } = op
+            && *id == meta.id()
+        {
+            return Ok(if self.is_ours(path, &meta, *after, body)? { Found::Last } else { Found::Foreign });
+        }
+        if chain.found_before(&meta) {
+            return Ok(Found::Known);
+        }
+        let between = match chain.given(meta.id()) {
+            Some(etag) => self.is_between(path, &meta, etag)?,
+            None => false,
+        };
+        Ok(if between { Found::Known } else { Found::Foreign })
+    }
+
+    /// True where the file of the last change has its bytes, or a part of them.
+    fn is_ours(&self, path: &str, meta: &Meta, after: Etag, body: &Body) -> VfsResult<bool> {
+        let Some(file) = self.root.open(path, Access::Read)? else { return Ok(false) };
+        match body {
+            Body::Inline(bytes) => Ok(meta.size <= bytes.len() as u64 && torn(&file.read_some(0, bytes.len())?, bytes)),
+            // Its bytes were durable before the record was.
+            Body::Temp { len, .. } => Ok(meta.size == *len && etag_of(&file)? == after),
+        }
+    }
+
+    /// True where the file of an earlier change has its bytes, or nothing that anybody wrote.
+    fn is_between(&self, path: &str, meta: &Meta, etag: Etag) -> VfsResult<bool> {
+        let Some(file) = self.root.open(path, Access::Read)? else { return Ok(false) };
+        if etag_of(&file)? == etag {
+            return Ok(true);
+        }
+        // A power loss leaves bytes of NUL where nothing was written.
+        const MOST: usize = 64 << 10;
+        Ok(meta.size <= MOST as u64 && file.read_some(0, MOST)?.contains(&0))
+    }
+
+    fn put_bytes(&mut self, path: &str, bytes: &[u8], mode: u32, found: &Found) -> Result<()> {
+        match found {
+            Found::Missing => return self.keep_bytes(path, bytes, "another program removed it after it was written"),
+            Found::Foreign => return self.keep_bytes(path, bytes, "another program changed it after it was written"),
+            Found::Last => self.tell(path, format!("its {} bytes are written again", bytes.len()), false),
+            Found::Nothing | Found::Known => self.tell(path, format!("{} bytes are written", bytes.len()), false),
+        }
+        let Some(ground) = self.ground else { return Ok(()) };
+        if let (Found::Last, Some(file)) = (found, self.root.open(path, Access::ReadWrite)?) {
+            file.write_all_at(bytes, 0)?;
+            return Ok(file.set_mode(mode)?);
+        }
+        let temp = TempFile::new(&ground.tmp)?;
+        temp.file().append_all(bytes)?;
+        temp.file().set_mode(mode)?;
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        drop(temp.keep_as(&ground.folder(folder)?, name)?);
+        Ok(())
+    }
+
+    fn put_temp(&mut self, path: &str, temp: &str, id: Id, found: &Found) -> Result<()> {
+        match found {
+            Found::Last => return Ok(()),
+            Found::Missing => return self.keep_temp(path, temp, "another program removed it after it was written"),
+            Found::Foreign => return self.keep_temp(path, temp, "another program changed it after it was written"),
+            Found::Nothing | Found::Known => {}
+        }
+        if self.stat_temp(temp)?.is_none_or(|meta| meta.id() != id) {
+            self.tell(path, "its new content is missing among the temporary files, so it stays as it is", true);
+            return Ok(());
+        }
+        self.tell(path, "it gets its new content", false);
+        if let Some(ground) = self.ground {
+            let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+            ground.tmp.rename(temp, &ground.folder(folder)?, name)?;
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, path: &str, found: &Found) -> Result<()> {
+        match found {
+            Found::Nothing | Found::Missing => {}
+            Found::Foreign => self.tell(path, "another program wrote it after it was deleted, so it stays", true),
+            Found::Last | Found::Known => {
+                self.tell(path, "it is deleted", false);
+                if let Some(ground) = self.ground {
+                    self.root.rename(path, &ground.tmp, fresh_name()?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
