@@ -126,7 +126,7 @@ pub(crate) async fn run(
             let root = Place::root(args.folder.clone(), global, env)?;
             let driver = Arc::new(open(args, &root, limits).await?);
             for note in driver.recovered() {
-                out.note(&visible(&note))?;
+                out.note(visible(&note))?;
             }
             let served = async {
                 let server = Server::bind(driver.clone(), config).await?;
