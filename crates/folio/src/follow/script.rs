@@ -110,7 +110,8 @@ impl Script {
     pub(crate) fn truncate(&self, up_to: Seq) {
         self.change(|log| {
             log.items.retain(|item| item.last() > up_to);
-            log.horizon = up_to;
+            // A horizon never falls.
+            log.horizon = log.horizon.max(up_to);
         });
     }
 
