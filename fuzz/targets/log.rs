@@ -134,7 +134,14 @@ async fn examine(root: &Path, input: &[u8]) {
     let driver = open(root, input).await.expect("what was repaired opens");
     let log = driver.project(&project()).history();
     let healed = or_stop!(ascending(&*log, 1_000).await);
-    keeps(&last, &healed, 0);
+    // Of lines with good sums and seqs that make no sense, repair may keep other ones; the file as it was is set aside.
+    let aside = image::tree(&root.join(".folio/quarantine"), &[]);
+    let is_aside = |seq: u64| {
+        let start = format!("\"seq\":{seq},");
+        aside.iter().any(|(_, bytes)| bytes.windows(start.len()).any(|window| window == start.as_bytes()))
+    };
+    let lost = last.entries.iter().filter(|entry| !healed.entries.contains(entry));
+    assert!(lost.clone().all(|entry| is_aside(entry.seq)), "repair lost {:?}", lost.collect::<Vec<_>>());
     driver.close().await.expect("closing");
 }
 
