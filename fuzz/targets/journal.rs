@@ -142,7 +142,9 @@ async fn examine(base: &Path, told: &[u8]) {
     let root = &base.join("root");
     let outside = image::tree(base, &["root"]);
     let before = image::tree(root, &[".folio"]);
-    doctor::check(root, |_| {}).await.expect("doctor");
+    if let Err(error) = doctor::check(root, |_| {}).await {
+        allowed(&error);
+    }
     assert_eq!(image::tree(root, &[".folio"]), before, "doctor changes nothing");
     let first = open(root).await;
     let after = image::tree(root, &[".folio"]);

@@ -303,10 +303,12 @@ impl<'a> In<'a> {
         std::str::from_utf8(self.bytes()?).ok().map(str::to_owned)
     }
 
-    /// A path in the root, which never leads into Folio's own folder.
+    /// A path in the root in its plain form, which never leads into Folio's own folder.
     fn path(&mut self) -> Option<String> {
         let path = self.text()?;
-        (path.split('/').next() != Some(crate::fs::store::FOLDER)).then_some(path)
+        let plain = |segment: &str| !matches!(segment, "" | "." | "..") && !segment.contains('\0');
+        let ours = path.split('/').next() == Some(crate::fs::store::FOLDER);
+        (!ours && path.split('/').all(plain)).then_some(path)
     }
 
     /// The name of a temporary file: one plain segment.
@@ -446,8 +448,8 @@ mod tests {
     }
 
     #[test]
-    fn no_record_leads_into_our_own_folder() {
-        for path in [".folio", ".folio/lock"] {
+    fn no_record_leads_out_of_the_root_or_into_our_own_folder() {
+        for path in [".folio", ".folio/lock", "./.folio/lock", "p/../../x", "..", "/etc/x", "p//x", "p/", "", "p/\0"] {
             assert_eq!(decode(&encode([Op::Remove { path: path.into(), id: (1, 1) }].iter())), None);
         }
         for name in ["../lock", "", "x"] {
