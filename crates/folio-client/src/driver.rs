@@ -27,11 +27,12 @@ use crate::wire;
 /// - when no connection could be made, so nothing was sent: every call;
 /// - when the daemon answers `retry`, so nothing was done: every call, after the time that it names;
 /// - when the connection broke before the whole answer was there, so it may have been done: only what can be done twice:
-///   reading, writing and deleting *without a condition*, closing a log, and appending *with an idempotency key*.
+///   reading, writing and deleting *without a condition*, closing a log, and appending or committing *with an idempotency
+///   key*.
 ///
 /// After a break a condition would be judged against what the lost try wrote, and an append would land twice; so those,
-/// merge patches, compactions and forks are not repeated: the error says that they may have been done. A file
-/// that is written from a stream is repeated only while nothing of the stream was taken, or the stream was short (1 MiB).
+/// merge patches, compactions and forks are not repeated: the error says that they may have been done. A file (or a
+/// commit with files) that is written from a stream is repeated only while nothing of the stream was taken, or the stream was short (1 MiB).
 /// Silence ([`ClientOptions::answer_timeout`]) is an error without a retry.
 ///
 /// What was retried is told as the last try found it: a project that a lost try created is "there already", a

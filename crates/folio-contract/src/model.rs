@@ -1,6 +1,7 @@
 //! Random sequences of operations against a plain reference, compared step by step.
 
 mod choice;
+mod commits;
 mod follower;
 mod logs;
 mod reference;

@@ -155,7 +155,8 @@ pub trait Project: Send + Sync {
     /// Does all `operations`, on any targets in the project, or none of them; durable when acknowledged.
     ///
     /// - Every condition (also an expected head) and every path is judged on what is there before the commit. The
-    ///   operations are judged in their order, and the first that cannot be done is the answer.
+    ///   operations are judged in their order, and the first that cannot be done is the answer. What is wrong with them
+    ///   whatever the store holds comes before that.
     /// - Each target comes at most once. No operations do nothing.
     /// - After a crash all of it is there or nothing.
     /// - Among those who write through Folio, a commit is atomic and isolated: none sees its targets change in between.

@@ -22,7 +22,7 @@ cases! { "commit":
     nothing_is_fine [Commit],
     one_condition_that_fails_leaves_everything [Commit],
     conditions_are_judged_on_what_was_there_before [Commit],
-    the_first_failed_condition_is_told [Commit],
+    the_first_operation_that_fails_is_told [Commit],
     one_error_leaves_everything [Commit],
     a_body_that_breaks_off_leaves_everything [Commit],
     bodies_are_taken_one_after_the_other [Commit],
@@ -208,7 +208,7 @@ async fn conditions_are_judged_on_what_was_there_before(ctx: Ctx) -> Outcome {
     Ok(())
 }
 
-async fn the_first_failed_condition_is_told(ctx: Ctx) -> Outcome {
+async fn the_first_operation_that_fails_is_told(ctx: Ctx) -> Outcome {
     let project = furnished(&ctx).await?;
     let operations = vec![
         put_doc("fine", "1", WriteCondition::None),
@@ -217,6 +217,12 @@ async fn the_first_failed_condition_is_told(ctx: Ctx) -> Outcome {
     ];
     let outcome = project.commit(operations).await?;
     assert_eq!(outcome, CommitOutcome::Precondition { at: 1, current: Current::Tag(Some(Etag::of(b"old"))) });
+    // Errors stand in the same order.
+    let unmet = || put_doc("d", "2", WriteCondition::Absent);
+    let conflict = || put_file("f", ["a folder stands there"], WriteCondition::None);
+    let outcome = project.commit(vec![unmet(), conflict()]).await?;
+    assert_eq!(outcome, CommitOutcome::Precondition { at: 0, current: Current::Tag(Some(doc_etag(&json("1")))) });
+    assert_eq!(refused(project.commit(vec![conflict(), unmet()]).await, "path_conflict")?.operation(), Some(0));
     Ok(())
 }
 

@@ -18,26 +18,29 @@ use crate::harness::Need;
 use crate::make::{doc_etag, json, key, path, refused};
 use crate::wait::{changes_until, next_change, ready};
 
-const KEYS: &[&str] = &["a", "a-", "a1", "b", "history"];
-const PATHS: &[&str] = &["a", "a-b", "a.txt", "a/b", "a/b/c", "a/b.d", "a0", "x/y/z", "x/y", "é"];
-const VALUES: &[&str] = &["null", "1", "1.0", r#"{"a":1,"b":{"c":2}}"#, r#"{"a":[1e400,-0]}"#, r#""ü""#, "[]"];
-const PATCHES: &[&str] = &["{}", r#"{"a":null}"#, r#"{"b":{"c":3,"d":null}}"#, r#"{"z":"new"}"#, "7", r#"{"a":{"x":1}}"#];
+pub(super) const KEYS: &[&str] = &["a", "a-", "a1", "b", "history"];
+pub(super) const PATHS: &[&str] = &["a", "a-b", "a.txt", "a/b", "a/b/c", "a/b.d", "a0", "x/y/z", "x/y", "é"];
+pub(super) const VALUES: &[&str] = &["null", "1", "1.0", r#"{"a":1,"b":{"c":2}}"#, r#"{"a":[1e400,-0]}"#, r#""ü""#, "[]"];
+pub(super) const PATCHES: &[&str] =
+    &["{}", r#"{"a":null}"#, r#"{"b":{"c":3,"d":null}}"#, r#"{"z":"new"}"#, "7", r#"{"a":{"x":1}}"#];
 
 /// A project with its documents and files, what they should be, and what a subscriber must have been told.
 pub(super) struct Values {
     ctx: Ctx,
-    project: Arc<dyn Project>,
-    random: Rng,
-    trail: Trail,
-    docs: BTreeMap<&'static str, Json>,
-    files: BTreeMap<&'static str, Bytes>,
+    pub(super) project: Arc<dyn Project>,
+    pub(super) random: Rng,
+    pub(super) trail: Trail,
+    pub(super) docs: BTreeMap<&'static str, Json>,
+    pub(super) files: BTreeMap<&'static str, Bytes>,
+    /// Entries of the history: one for each commit.
+    pub(super) commits: u64,
     /// Tags that were once right.
     old_tags: Vec<Etag>,
     changes: ChangeStream,
     /// Document changes to be told, in order.
-    untold_docs: Vec<Change>,
+    pub(super) untold_docs: Vec<Change>,
     /// Files that changed since the subscriber was looked at.
-    untold_files: BTreeMap<&'static str, Vec<Change>>,
+    pub(super) untold_files: BTreeMap<&'static str, Vec<Change>>,
 }
 
 impl Values {
@@ -52,6 +55,7 @@ impl Values {
             trail,
             docs: BTreeMap::new(),
             files: BTreeMap::new(),
+            commits: 0,
             old_tags: vec![Etag::of(b"never stored")],
             changes,
             untold_docs: Vec::new(),
@@ -64,7 +68,7 @@ impl Values {
         let key = self.random.choice(KEYS).copied().unwrap_or("a");
         let path = self.random.choice(PATHS).copied().unwrap_or("a");
         self.trail.begin(String::new());
-        match self.random.u32(0..100) {
+        match self.random.u32(0..115) {
             0..15 => self.put(key).await,
             15..25 => self.patch(key).await,
             25..35 => self.delete_doc(key).await,
@@ -75,7 +79,9 @@ impl Values {
             82..87 => self.list_docs().await,
             87..92 => self.list_files().await,
             92..98 => self.told().await,
-            _ => self.reopen().await,
+            98..100 => self.reopen().await,
+            _ if self.ctx.has(Need::Commit) => self.commit().await,
+            _ => self.put(key).await,
         }
     }
 
@@ -91,7 +97,7 @@ impl Values {
         self.list_files().await
     }
 
-    fn condition(&mut self, current: Option<Etag>) -> (WriteCondition, bool) {
+    pub(super) fn condition(&mut self, current: Option<Etag>) -> (WriteCondition, bool) {
         let tag = match self.random.u32(0..3) {
             0 => self.random.choice(&self.old_tags).copied(),
             _ => current,
@@ -112,7 +118,7 @@ impl Values {
         (condition, holds)
     }
 
-    fn doc_tag(&self, name: &str) -> Option<Etag> {
+    pub(super) fn doc_tag(&self, name: &str) -> Option<Etag> {
         self.docs.get(name).map(doc_etag)
     }
 
@@ -176,7 +182,7 @@ impl Values {
     }
 
     /// True where a folder stands at the path, or a file where a folder of it should.
-    fn is_in_the_way(&self, name: &str) -> bool {
+    pub(super) fn is_in_the_way(&self, name: &str) -> bool {
         let below = format!("{name}/");
         self.files.keys().any(|other| other.starts_with(&below) || name.starts_with(&format!("{other}/")))
     }

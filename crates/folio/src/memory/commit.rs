@@ -21,7 +21,8 @@ use crate::request::Keyed;
 /// See [`Project::commit`](crate::Project::commit).
 pub(super) async fn commit(store: &Arc<Store>, id: &ProjectId, mut operations: Vec<Operation>) -> Result<CommitOutcome> {
     let keyed = check(&operations, &store.options.limits)?;
-    check_early(store.lock().project(id)?, &operations, keyed.is_some())?;
+    // What else is hopeless shows when all bodies are there: the first operation that cannot be done is the answer.
+    store.lock().project(id)?;
     let mut bodies = Vec::with_capacity(operations.len());
     for (at, operation) in operations.iter_mut().enumerate() {
         bodies.push(match operation.take_body() {
@@ -47,16 +48,6 @@ pub(super) async fn commit(store: &Arc<Store>, id: &ProjectId, mut operations: V
             }
         }
     }
-}
-
-/// Refuses what is hopeless before a body is taken. Not with a key: a retry is known only once all bodies are.
-fn check_early(project: &ProjectState, operations: &[Operation], keyed: bool) -> Result<()> {
-    for (at, operation) in operations.iter().enumerate().filter(|_| !keyed) {
-        if let Operation::PutFile { path, .. } = operation {
-            check_path(&project.files, path).map_err(|error| error.in_operation(at))?;
-        }
-    }
-    Ok(())
 }
 
 /// One operation, with what it makes.
