@@ -182,7 +182,7 @@ impl Disk {
         let replaces = if sealed.is_some() { None } else { old };
         steps.push(Step::install(path.clone(), temporary, replaces)?);
         if sealed.is_some() {
-            self.cut_sealed(path, &mut steps);
+            self.cut_sealed(path, &mut steps)?;
         }
         Ok(Planned { steps, after: After::New(Box::new(New { header, sealed, start, end })) })
     }
@@ -223,14 +223,18 @@ impl Disk {
 
     /// Takes from a segment of ours that is sealed now what is no part of the log. Not before: until the new header is
     /// there, it is what tells that a new piece must begin.
-    fn cut_sealed(&self, path: String, steps: &mut Vec<Step>) {
+    fn cut_sealed(&mut self, path: String, steps: &mut Vec<Step>) -> Result<()> {
+        if !self.newest.as_ref().is_some_and(|newest| newest.kind == Kind::Ours && newest.end < newest.len) {
+            return Ok(());
+        }
+        self.open_writer()?;
         if let Some(newest) = &self.newest
             && let Some(writer) = &newest.writer
-            && newest.end < newest.len
         {
             let op = Op::Cut { path, id: newest.id, len: newest.end };
             steps.push(Step { op, means: Means::Writer(writer.clone(), None) });
         }
+        Ok(())
     }
 
     /// Takes note of a segment that has come.

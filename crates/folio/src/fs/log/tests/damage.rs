@@ -316,3 +316,21 @@ async fn segments_beyond_a_restored_file_never_come_back() {
     let entries = texts(&page(&log, Some("1")).await.entries);
     assert!(entries.iter().all(|(seq, text)| *text == (seq + 1_000_000_000_000).to_string()), "{entries:?}");
 }
+
+/// What is no part of the log stays out of it when the segment is sealed by the first write of a store.
+#[tokio::test]
+async fn a_torn_tail_is_cut_from_a_segment_that_is_sealed() {
+    let mut rig = Rig::new();
+    let log = rig.history();
+    let large = format!("\"{}\"", "x".repeat(600 << 10));
+    append(&log, &[&large, &large]).await;
+    let whole = rig.text("history.jsonl");
+    rig.write("history.jsonl", format!("{whole}{{\"seq\":3,\"ts\""));
+    rig.reopen().await;
+    let log = rig.history();
+    assert_eq!(append(&log, &["3"]).await.first, 3);
+    let sealed = rig.sealed();
+    assert_eq!(sealed.len(), 1);
+    assert!(rig.text(&format!("history.d/{}", sealed[0])) == whole);
+    assert_eq!(told(&log, "0").await, "1 2 3");
+}
