@@ -57,8 +57,7 @@ impl Harness for OverFiles {
 
     fn lacks(&self, need: Need) -> Option<&'static str> {
         match need {
-            Need::Clock | Need::Reopen | Need::Crash | Need::PlainFiles => None,
-            Need::Commit => Some("the fs driver has none yet"),
+            Need::Clock | Need::Reopen | Need::Crash | Need::PlainFiles | Need::Commit => None,
         }
     }
 

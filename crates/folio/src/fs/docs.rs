@@ -1,8 +1,8 @@
 //! Documents: one file each, replaced whole.
 
 mod list;
-mod slot;
-mod stored;
+pub(in crate::fs) mod slot;
+pub(in crate::fs) mod stored;
 
 use std::sync::Arc;
 

@@ -139,6 +139,10 @@ impl Driver for FsDriver {
         Ok(DriverInfo { name: "fs".into(), contract: CONTRACT_VERSION, durability: self.store().options.durability })
     }
 
+    async fn ready(&self) -> Result<()> {
+        self.store().writable()
+    }
+
     async fn create_project(&self, id: &ProjectId) -> Result<bool> {
         self.store().writable()?;
         if self.has_project(id).await? {

@@ -1,8 +1,8 @@
 //! Files of a project: the files in its folder, hidden ones left out.
 
-mod place;
+pub(in crate::fs) mod place;
 mod read;
-mod receive;
+pub(in crate::fs) mod receive;
 pub(crate) mod walk;
 
 use std::sync::Arc;
@@ -70,16 +70,16 @@ impl FsFiles {
 }
 
 /// What stands at a path.
-struct Current {
+pub(in crate::fs) struct Current {
     /// Its tag, where the condition asks for it.
-    etag: Option<Etag>,
+    pub(in crate::fs) etag: Option<Etag>,
     /// `None` where nothing is.
-    meta: Option<Meta>,
+    pub(in crate::fs) meta: Option<Meta>,
 }
 
 impl Current {
     /// Looks, and reads the file only for a condition that needs it.
-    fn read(project: &Dir, path: &FilePath, condition: WriteCondition) -> Result<Self> {
+    pub(in crate::fs) fn read(project: &Dir, path: &FilePath, condition: WriteCondition) -> Result<Self> {
         let Some(file) = place::open(project, path)? else { return Ok(Self { etag: None, meta: None }) };
         let meta = file.meta()?;
         let etag = match condition {
@@ -89,7 +89,7 @@ impl Current {
         Ok(Self { etag, meta: Some(meta) })
     }
 
-    fn meets(&self, condition: WriteCondition) -> bool {
+    pub(in crate::fs) fn meets(&self, condition: WriteCondition) -> bool {
         match condition {
             WriteCondition::Exists => self.meta.is_some(),
             other => other.holds(self.etag),
@@ -97,13 +97,13 @@ impl Current {
     }
 
     /// As it was found, for who replaces or removes it.
-    fn before(&self) -> Option<Before> {
+    pub(in crate::fs) fn before(&self) -> Option<Before> {
         self.meta.as_ref().map(|meta| Before::of(meta, self.etag))
     }
 }
 
 /// A write of our own on its way, and how subscribers are told of it.
-struct Told<'a> {
+pub(in crate::fs) struct Told<'a> {
     store: &'a Store,
     scope: Scope,
     target: Target,
@@ -111,17 +111,22 @@ struct Told<'a> {
 }
 
 impl<'a> Told<'a> {
-    fn begin(store: &'a Store, id: &ProjectId, path: &FilePath) -> Self {
+    pub(in crate::fs) fn begin(store: &'a Store, id: &ProjectId, path: &FilePath) -> Self {
         let (scope, target) = (Scope::Project(id.clone()), Target::File(path.clone()));
         let writing = store.changes.begin(&scope, target.clone());
         Self { store, scope, target, _writing: writing }
     }
 
-    fn tell(self, etag: Option<Etag>, replaced: Replaced) {
+    pub(in crate::fs) fn tell(self, etag: Option<Etag>, replaced: Replaced) {
         let seen = match (etag, replaced.meta) {
             (Some(etag), Some(meta)) => seen(&meta, etag),
             _ => Seen::Absent,
         };
+        if etag.is_none()
+            && let (Ok(project), Target::File(path)) = (self.scope.base(self.store), &self.target)
+        {
+            place::prune(&project, path);
+        }
         self.store.changes.own(&self.scope, self.target.clone(), seen, etag);
         if replaced.conflict {
             self.store.changes.conflict(&self.scope, self.target);
@@ -177,7 +182,6 @@ impl BlobStore for FsFiles {
             };
             let told = Told::begin(store, id, path);
             let replaced = replace::commit(store, step)?;
-            place::prune(project, path);
             told.tell(None, replaced);
             Ok(DeleteOutcome::Deleted(true))
         };

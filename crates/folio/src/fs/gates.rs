@@ -72,11 +72,30 @@ impl Gates {
         }
     }
 
-    /// Waits for the lock of a path. Paths share locks: never take a second one.
-    pub(crate) async fn path(&self, path: &impl Hash) -> OwnedMutexGuard<()> {
+    /// Which lock a path has.
+    pub(crate) fn stripe(path: &impl Hash) -> usize {
         let mut hasher = DefaultHasher::new();
         path.hash(&mut hasher);
-        let stripe = usize::try_from(hasher.finish() % STRIPES as u64).unwrap_or(0);
+        usize::try_from(hasher.finish() % STRIPES as u64).unwrap_or(0)
+    }
+
+    /// Waits for the lock of a path. Paths share locks: never take a second one.
+    pub(crate) async fn path(&self, path: &impl Hash) -> OwnedMutexGuard<()> {
+        self.lock(Self::stripe(path)).await
+    }
+
+    /// Waits for several locks, in their order, so that nobody waits in a circle.
+    pub(crate) async fn paths(&self, mut stripes: Vec<usize>) -> Vec<OwnedMutexGuard<()>> {
+        stripes.sort_unstable();
+        stripes.dedup();
+        let mut held = Vec::with_capacity(stripes.len());
+        for stripe in stripes {
+            held.push(self.lock(stripe).await);
+        }
+        held
+    }
+
+    async fn lock(&self, stripe: usize) -> OwnedMutexGuard<()> {
         match self.paths.get(stripe) {
             Some(lock) => Arc::clone(lock).lock_owned().await,
             None => Arc::<Mutex<()>>::default().lock_owned().await,

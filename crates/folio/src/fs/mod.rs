@@ -22,6 +22,7 @@
 //! | `projects`, `draft`, `copy`, `project`, `driver` | projects, and the contract |
 
 mod changes;
+mod commit;
 mod content;
 mod copy;
 mod docs;

@@ -22,6 +22,19 @@ impl Pace {
         Self::Thread
     }
 
+    /// As [`Pace::start`], from a thread that is none of the runtime's.
+    pub(crate) fn start_on<T: Send + 'static>(
+        self,
+        runtime: &tokio::runtime::Handle,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        match self {
+            Self::Thread => runtime.spawn_blocking(work),
+            #[cfg(test)]
+            Self::Inline => runtime.spawn(async move { work() }),
+        }
+    }
+
     /// Begins `work`; it goes on to its end, whoever waits for it.
     pub(crate) fn start<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
         match self {

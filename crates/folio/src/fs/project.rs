@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::commit;
 use super::docs::FsDocs;
 use super::files::FsFiles;
 use super::log::{FsLog, Logs, list_logs};
@@ -14,7 +15,7 @@ use crate::change::ChangeStream;
 use crate::commit::{CommitOutcome, Operation};
 use crate::docs::JsonKv;
 use crate::driver::{LogList, Project};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hub::Filter;
 use crate::limits::Limits;
 use crate::log::AppendLog;
@@ -65,7 +66,7 @@ impl Project for FsProject {
         self.store().subscribe(&Scope::Project(self.id.clone()), Filter::All).await
     }
 
-    async fn commit(&self, _operations: Vec<Operation>) -> Result<CommitOutcome> {
-        Err(Error::Unsupported { what: "a commit".into(), why: "the fs driver has none yet".into() })
+    async fn commit(&self, operations: Vec<Operation>) -> Result<CommitOutcome> {
+        commit::commit(&self.logs, &self.id, operations).await
     }
 }

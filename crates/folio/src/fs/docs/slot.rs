@@ -15,7 +15,7 @@ use crate::json::Json;
 use crate::name::DocKey;
 
 /// One document of an open scope. For writing, hold the lock of its path.
-pub(super) struct Slot<'a> {
+pub(in crate::fs) struct Slot<'a> {
     store: &'a Store,
     scope: &'a Scope,
     key: &'a DocKey,
@@ -24,20 +24,20 @@ pub(super) struct Slot<'a> {
 }
 
 impl<'a> Slot<'a> {
-    pub(super) fn new(store: &'a Store, scope: &'a Scope, key: &'a DocKey) -> Result<Self> {
+    pub(in crate::fs) fn new(store: &'a Store, scope: &'a Scope, key: &'a DocKey) -> Result<Self> {
         let (base, rel) = (scope.base(store)?, scope.doc(key));
         store.folding.check(&base, &rel, NameKind::Key)?;
         Ok(Self { store, scope, key, base, rel })
     }
 
     /// What is there.
-    pub(super) fn read(&self) -> Result<Option<Stored>> {
+    pub(in crate::fs) fn read(&self) -> Result<Option<Stored>> {
         // One byte more than a document may have: the newline.
         Ok(Stored::read(&self.base, &self.rel, self.store.options.limits.body.saturating_add(1))?)
     }
 
     /// Replaces what is there, which was read as `current`. If that is damaged it is kept in quarantine.
-    pub(super) fn write(&self, current: Option<&Stored>, value: Json) -> Result<Document> {
+    pub(in crate::fs) fn write(&self, current: Option<&Stored>, value: Json) -> Result<Document> {
         let (step, etag) = self.prepare_write(current, &value)?;
         let _writing = self.store.changes.begin(self.scope, self.target());
         let replaced = replace::commit(self.store, step)?;
@@ -46,7 +46,7 @@ impl<'a> Slot<'a> {
     }
 
     /// The step that replaces what is there, and the tag of what will be.
-    pub(super) fn prepare_write(&self, current: Option<&Stored>, value: &Json) -> Result<(Step, Etag)> {
+    pub(in crate::fs) fn prepare_write(&self, current: Option<&Stored>, value: &Json) -> Result<(Step, Etag)> {
         self.store.options.limits.check_document(value.as_str().len())?;
         let bytes = [value.as_str().as_bytes(), b"\n"].concat();
         let etag = Etag::of(&bytes);
@@ -68,7 +68,7 @@ impl<'a> Slot<'a> {
     }
 
     /// Removes what is there, which was read as `current`; `false` where it was gone meanwhile.
-    pub(super) fn remove(&self, current: &Stored) -> Result<bool> {
+    pub(in crate::fs) fn remove(&self, current: &Stored) -> Result<bool> {
         let Some(step) = self.prepare_remove(current)? else { return Ok(false) };
         let _writing = self.store.changes.begin(self.scope, self.target());
         let replaced = replace::commit(self.store, step)?;
@@ -77,12 +77,12 @@ impl<'a> Slot<'a> {
     }
 
     /// The step that removes what is there, which was read as `current`.
-    pub(super) fn prepare_remove(&self, current: &Stored) -> Result<Option<Step>> {
+    pub(in crate::fs) fn prepare_remove(&self, current: &Stored) -> Result<Option<Step>> {
         replace::prepare_remove(self.store, &self.base, &self.rel, current.before())
     }
 
     /// Tells subscribers of a write or removal of our own.
-    pub(super) fn tell(&self, etag: Option<Etag>, replaced: Replaced) {
+    pub(in crate::fs) fn tell(&self, etag: Option<Etag>, replaced: Replaced) {
         let seen = etag.map_or(Seen::Absent, Seen::Bytes);
         self.store.changes.own(self.scope, self.target(), seen, etag);
         if replaced.conflict {

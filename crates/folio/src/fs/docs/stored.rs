@@ -9,10 +9,10 @@ use crate::etag::Etag;
 use crate::json::Json;
 
 /// A document's file, read.
-pub(super) struct Stored {
+pub(in crate::fs) struct Stored {
     file: File,
     /// Of its bytes, whatever they are.
-    pub(super) etag: Etag,
+    pub(in crate::fs) etag: Etag,
     meta: Meta,
     value: Result<Json, String>,
 }
@@ -20,7 +20,7 @@ pub(super) struct Stored {
 impl Stored {
     /// Reads the file `rel` below `base`; `None` where no regular file stands there. One larger than `limit` counts as
     /// damaged: it can't be handed out, and must not be overwritten unseen.
-    pub(super) fn read(base: &Dir, rel: &str, limit: usize) -> VfsResult<Option<Self>> {
+    pub(in crate::fs) fn read(base: &Dir, rel: &str, limit: usize) -> VfsResult<Option<Self>> {
         let file = match base.open(rel, Access::Read) {
             Ok(Some(file)) => file,
             Ok(None) => return Ok(None),
@@ -41,7 +41,7 @@ impl Stored {
     ///
     /// # Errors
     /// [`Error::Damaged`], with the place of the damage.
-    pub(super) fn document(&self) -> Result<Document> {
+    pub(in crate::fs) fn document(&self) -> Result<Document> {
         match &self.value {
             Ok(value) => Ok(Document { value: value.clone(), etag: self.etag }),
             Err(why) => {
@@ -52,17 +52,17 @@ impl Stored {
     }
 
     /// Permission bits.
-    pub(super) fn mode(&self) -> u32 {
+    pub(in crate::fs) fn mode(&self) -> u32 {
         self.meta.mode
     }
 
     /// As it was found, for who replaces or removes it.
-    pub(super) fn before(&self) -> Before {
+    pub(in crate::fs) fn before(&self) -> Before {
         Before::of(&self.meta, Some(self.etag))
     }
 
     /// The damaged file, and what is wrong with it.
-    pub(super) fn damage(&self) -> Option<(&File, &str)> {
+    pub(in crate::fs) fn damage(&self) -> Option<(&File, &str)> {
         self.value.as_ref().err().map(|why| (&self.file, why.as_str()))
     }
 }

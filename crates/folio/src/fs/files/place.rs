@@ -8,14 +8,14 @@ use crate::error::{Error, NameKind, Result};
 use crate::name::{FilePath, ProjectId};
 
 /// The folder of a project, in which a path is known to be spelled as it is stored.
-pub(super) fn project(store: &Store, id: &ProjectId, path: &FilePath) -> Result<Dir> {
+pub(in crate::fs) fn project(store: &Store, id: &ProjectId, path: &FilePath) -> Result<Dir> {
     let project = store.project_dir(id)?;
     store.folding.check(&project, path.as_str(), NameKind::Path)?;
     Ok(project)
 }
 
 /// Opens the file for reading; `None` where no regular file stands there.
-pub(super) fn open(project: &Dir, path: &FilePath) -> VfsResult<Option<File>> {
+pub(in crate::fs) fn open(project: &Dir, path: &FilePath) -> VfsResult<Option<File>> {
     match project.open(path.as_str(), Access::Read) {
         Err(error) if error.foreign() || error.missing() => Ok(None),
         outcome => outcome,
@@ -23,7 +23,7 @@ pub(super) fn open(project: &Dir, path: &FilePath) -> VfsResult<Option<File>> {
 }
 
 /// What is known of the file without opening it; `None` where no regular file stands there.
-pub(super) fn stat(project: &Dir, path: &str) -> VfsResult<Option<Meta>> {
+pub(in crate::fs) fn stat(project: &Dir, path: &str) -> VfsResult<Option<Meta>> {
     match project.stat(path) {
         Ok(meta) => Ok(meta.filter(|meta| meta.kind == Kind::File)),
         Err(error) if error.foreign() || error.missing() => Ok(None),
@@ -35,7 +35,7 @@ pub(super) fn stat(project: &Dir, path: &str) -> VfsResult<Option<Meta>> {
 ///
 /// # Errors
 /// [`Error::PathConflict`].
-pub(super) fn check_free(project: &Dir, path: &FilePath) -> Result<()> {
+pub(in crate::fs) fn check_free(project: &Dir, path: &FilePath) -> Result<()> {
     let conflict = |why: String| Err(Error::PathConflict { path: path.to_string(), why: why.into() });
     match project.stat(path.as_str()) {
         Ok(None | Some(Meta { kind: Kind::File, .. })) => Ok(()),
@@ -62,7 +62,7 @@ fn first_no_folder<'a>(project: &Dir, path: &'a FilePath) -> VfsResult<Option<&'
 }
 
 /// Removes the folders on the path that are empty now. What is not removed stays, as an empty folder does no harm.
-pub(super) fn prune(project: &Dir, path: &FilePath) {
+pub(in crate::fs) fn prune(project: &Dir, path: &FilePath) {
     let mut folder = path.as_str();
     while let Some((parent, _)) = folder.rsplit_once('/') {
         folder = parent;

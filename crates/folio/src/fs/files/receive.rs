@@ -50,7 +50,7 @@ impl Growing {
 }
 
 /// Writes a body into a temporary file as it comes. If it ends with an error or the disk is full, nothing is left.
-pub(super) async fn receive(store: &Arc<Store>, what: &str, mut body: ByteStream) -> Result<Loose<Prepared>> {
+pub(in crate::fs) async fn receive(store: &Arc<Store>, what: &str, mut body: ByteStream) -> Result<Loose<Prepared>> {
     let mut growing = step(store, what, Growing::start).await?;
     let (mut pieces, mut bytes) = (Vec::new(), 0);
     while let Some(piece) = body.next().await {
@@ -91,15 +91,20 @@ async fn step<T: Send + 'static>(
 /// Something whose end needs the disk, so that it must not end on the async runtime's threads: when a caller gives up
 /// in the middle of a call, it is dropped elsewhere.
 #[derive(Debug)]
-pub(super) struct Loose<T: Send + 'static>(Option<T>);
+pub(in crate::fs) struct Loose<T: Send + 'static>(Option<T>);
 
 impl<T: Send + 'static> Loose<T> {
     fn new(held: T) -> Self {
         Self(Some(held))
     }
 
+    /// A look at it.
+    pub(in crate::fs) fn see<U>(&self, look: impl FnOnce(&T) -> U) -> Option<U> {
+        self.0.as_ref().map(look)
+    }
+
     /// For a thread that may block.
-    pub(super) fn take(mut self) -> Result<T> {
+    pub(in crate::fs) fn take(mut self) -> Result<T> {
         self.0.take().ok_or_else(|| Error::invalid("what was received is used once"))
     }
 

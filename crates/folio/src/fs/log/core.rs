@@ -15,6 +15,7 @@ use crate::error::{Error, NameKind, Result};
 use crate::fs::gates;
 use crate::fs::log::append::{Batch, Decided, Request};
 use crate::fs::log::disk::{Disk, Found, NewPiece};
+use crate::fs::log::lease::Lease;
 use crate::fs::log::paths::LogPaths;
 use crate::fs::log::quick::Quick;
 use crate::fs::log::ring::Ring;
@@ -57,6 +58,11 @@ pub(crate) enum Op {
     Delete {
         hold: Hold,
         reply: Reply<()>,
+    },
+    /// Nobody works on the log until the lease ends.
+    Lease {
+        runtime: Handle,
+        granted: oneshot::Sender<Lease>,
     },
 }
 
@@ -175,7 +181,7 @@ impl LogCore {
     }
 
     /// For a quick worker: writes what it has decided, which takes longer than it may.
-    pub(crate) fn finish(&self, disk: Box<Disk>, decided: Decided, replies: Vec<(Hold, Reply<AppendOutcome>)>) {
+    pub(crate) fn finish(self: &Arc<Self>, disk: Box<Disk>, decided: Decided, replies: Vec<(Hold, Reply<AppendOutcome>)>) {
         let _worker = Worker { core: self };
         let outcome = self.with(disk, |disk| {
             let done = decided.commit(disk, &self.store)?;
@@ -195,7 +201,7 @@ impl LogCore {
         queue.working
     }
 
-    pub(crate) fn work(&self) {
+    pub(crate) fn work(self: &Arc<Self>) {
         let _worker = Worker { core: self };
         loop {
             let ops = {
@@ -206,11 +212,43 @@ impl LogCore {
                 }
                 std::mem::take(&mut queue.waiting)
             };
-            self.carry_out(ops);
+            if !self.carry_out(ops) {
+                return;
+            }
         }
     }
 
-    fn carry_out(&self, mut ops: VecDeque<Op>) {
+    /// Waits until nobody works on the log.
+    pub(crate) async fn lease(self: &Arc<Self>) -> Result<Lease> {
+        let (granted, lease) = oneshot::channel();
+        let start = {
+            let mut queue = locked(&self.queue);
+            queue.waiting.push_back(Op::Lease { runtime: Handle::current(), granted });
+            !std::mem::replace(&mut queue.working, true)
+        };
+        if start {
+            let core = Arc::clone(self);
+            drop(Pace::here().start(move || core.work()));
+        }
+        lease.await.map_err(|_| Error::Retry { what: format!("the log {} was not to be had", self.name) })
+    }
+
+    /// The head for an append of nothing in a commit.
+    pub(crate) fn nothing_new(&self) -> Result<Appended> {
+        let cursor = match self.obtain()? {
+            Found::There(disk) => {
+                let head = disk.lineage.position(disk.head);
+                self.put_back(disk);
+                head
+            }
+            Found::Gone => return Err(Error::gone(&self.project, &self.name)),
+            Found::Absent => Position::START,
+        };
+        Ok(Appended { first: cursor.seq + 1, last: cursor.seq, cursor, replayed: false })
+    }
+
+    /// False where somebody holds the log now, who has the work go on.
+    fn carry_out(self: &Arc<Self>, mut ops: VecDeque<Op>) -> bool {
         while let Some(op) = ops.pop_front() {
             match op {
                 Op::Append { request, hold, reply } => {
@@ -242,8 +280,19 @@ impl LogCore {
                     drop(hold);
                     drop(reply.send(answer));
                 }
+                Op::Lease { runtime, granted } => {
+                    let mut queue = locked(&self.queue);
+                    while let Some(op) = ops.pop_back() {
+                        queue.waiting.push_front(op);
+                    }
+                    drop(queue);
+                    // Where nobody waits for it any more, the lease ends at once.
+                    drop(granted.send(Lease::new(Arc::clone(self), runtime)));
+                    return false;
+                }
             }
         }
+        true
     }
 
     /// The log's files, checked against what lies there now.
@@ -350,7 +399,7 @@ impl LogCore {
     }
 
     /// The log's files for an append, which creates a named log.
-    fn for_append(&self) -> Result<Box<Disk>> {
+    pub(crate) fn for_append(&self) -> Result<Box<Disk>> {
         match self.obtain()? {
             Found::There(disk) => Ok(disk),
             Found::Gone => Err(Error::gone(&self.project, &self.name)),

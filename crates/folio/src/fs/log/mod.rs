@@ -8,20 +8,22 @@
 //! | `view`, `ring` | what readers see |
 //! | `append`, `rewrite`, `delete`, `fork`, `marker` | what writers do |
 //! | `quick` | appends that only make a segment longer, done on the committer's thread |
+//! | `lease` | a log held for a commit of several targets |
 //! | `core` | one log in use: one writer at a time, readers that never wait for it |
 //! | `set`, `list` | all logs of a root in use; all logs of a project |
 
-mod append;
-mod core;
+pub(in crate::fs) mod append;
+pub(in crate::fs) mod core;
 mod delete;
 mod disk;
 mod fork;
 mod keys;
+pub(in crate::fs) mod lease;
 mod list;
 mod marker;
 pub(crate) mod paths;
 mod quick;
-mod rewrite;
+pub(in crate::fs) mod rewrite;
 mod ring;
 mod set;
 #[cfg(test)]
