@@ -26,7 +26,9 @@ use crate::request::Keyed;
 pub(super) async fn commit(logs: &Arc<Logs>, id: &ProjectId, mut operations: Vec<Operation>) -> Result<CommitOutcome> {
     let store = logs.store();
     let keyed = check(&operations, &store.options.limits)?;
-    check_early(store, id, put_paths(&operations)).await?;
+    // A retry is known only once all bodies are.
+    let paths = if keyed.is_some() { Vec::new() } else { put_paths(&operations) };
+    check_early(store, id, paths).await?;
     let mut bodies = Vec::with_capacity(operations.len());
     for (at, operation) in operations.iter_mut().enumerate() {
         bodies.push(match operation.take_body() {
@@ -121,6 +123,8 @@ struct Commit<'a> {
 /// An operation that is made ready: so many of the commit's steps, and what follows once they are made.
 struct Ready<'a> {
     steps: usize,
+    /// Bytes of the document that it makes, or of its entries.
+    bytes: usize,
     then: Then<'a>,
 }
 
@@ -163,6 +167,10 @@ impl<'a> Commit<'a> {
                     return Err(error);
                 }
             }
+        }
+        if let Err(error) = self.store.options.limits.check_commit(ready.iter().map(Ready::bytes).sum()) {
+            ready.into_iter().for_each(Ready::give_up);
+            return Err(error);
         }
         let effects = match self.store.commit(Txn { steps }) {
             Ok(effects) => effects,
@@ -284,24 +292,26 @@ impl<'a> Commit<'a> {
                 return Ok(fits(1, Then::Doc { slot, etag: None, done: Done::Deleted(true) }));
             }
         };
+        let bytes = value.as_str().len();
         let (step, etag) = slot.prepare_write(current.as_ref(), &value)?;
         steps.push(step);
         let done = match operation {
             Operation::PatchDoc { .. } => Done::Patched(crate::docs::Document { value, etag }),
             _ => Done::Written { etag, created: current.is_none() },
         };
-        Ok(fits(1, Then::Doc { slot, etag: Some(etag), done }))
+        Ok(Judged::Fits(Ready { steps: 1, bytes, then: Then::Doc { slot, etag: Some(etag), done } }))
     }
 }
 
 fn fits(steps: usize, then: Then<'_>) -> Judged<'_> {
-    Judged::Fits(Ready { steps, then })
+    Judged::Fits(Ready { steps, bytes: 0, then })
 }
 
 fn judge_append<'a>(core: &'a Arc<LogCore>, request: append::Request, steps: &mut Vec<Step>) -> Result<Judged<'a>> {
     if request.entries.is_empty() && !request.options.close {
         return core.nothing_new().map(|head| fits(0, Then::Nothing(Done::Appended(head))));
     }
+    let bytes = request.entries.iter().map(crate::log::Data::len).sum();
     let mut disk = core.for_append()?;
     let mut batch = append::Batch::new(&mut disk, core.store.now_ms(), core.has_listeners());
     batch.add(request);
@@ -320,7 +330,8 @@ fn judge_append<'a>(core: &'a Arc<LogCore>, request: append::Request, steps: &mu
         Ok(planned) => {
             let count = planned.steps.len();
             steps.extend(planned.steps);
-            Ok(fits(count, Then::Log { core, disk, decided, after: planned.after }))
+            let then = Then::Log { core, disk, decided, after: planned.after };
+            Ok(Judged::Fits(Ready { steps: count, bytes, then }))
         }
         Err(error) => {
             core.put_back(disk);
@@ -330,6 +341,10 @@ fn judge_append<'a>(core: &'a Arc<LogCore>, request: append::Request, steps: &mu
 }
 
 impl Ready<'_> {
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Nothing of it happens.
     fn give_up(self) {
         if let Then::Log { core, disk, .. } = self.then {
