@@ -4,6 +4,8 @@
 //! after a write to every log, and opened again. A copy's files are not those that the headers name, so the first write
 //! begins a new life in each log.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod format1 {
     pub(crate) mod make;
     pub(crate) mod tell;

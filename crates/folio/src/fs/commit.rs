@@ -19,16 +19,14 @@ use crate::commit::{CommitOutcome, Current, Done, Operation, check};
 use crate::error::{Error, Result};
 use crate::etag::Etag;
 use crate::log::{AppendOptions, AppendOutcome, Appended};
-use crate::name::{FilePath, LogName, ProjectId};
+use crate::name::{LogName, ProjectId};
 use crate::request::Keyed;
 
 /// See [`Project::commit`](crate::Project::commit).
 pub(super) async fn commit(logs: &Arc<Logs>, id: &ProjectId, mut operations: Vec<Operation>) -> Result<CommitOutcome> {
     let store = logs.store();
     let keyed = check(&operations, &store.options.limits)?;
-    // A retry is known only once all bodies are.
-    let paths = if keyed.is_some() { Vec::new() } else { put_paths(&operations) };
-    check_early(store, id, paths).await?;
+    check_early(store, id).await?;
     let mut bodies = Vec::with_capacity(operations.len());
     for (at, operation) in operations.iter_mut().enumerate() {
         bodies.push(match operation.take_body() {
@@ -70,26 +68,14 @@ pub(super) async fn commit(logs: &Arc<Logs>, id: &ProjectId, mut operations: Vec
     store.run_on(running, work).await
 }
 
-/// Refuses what is hopeless before the bodies are taken.
-async fn check_early(store: &Arc<Store>, id: &ProjectId, paths: Vec<(usize, FilePath)>) -> Result<()> {
+/// Refuses what is hopeless before the bodies are taken. Paths are judged with the conditions, in the order of operations.
+async fn check_early(store: &Arc<Store>, id: &ProjectId) -> Result<()> {
     let id = id.clone();
     let check = move |store: &Arc<Store>| {
         store.writable()?;
-        store.project_dir(&id)?;
-        paths.iter().try_for_each(|(at, path)| {
-            let free = place::project(store, &id, path).and_then(|project| place::check_free(&project, path));
-            free.map_err(|error| error.in_operation(*at))
-        })
+        store.project_dir(&id).map(drop)
     };
     store.run(check).await
-}
-
-fn put_paths(operations: &[Operation]) -> Vec<(usize, FilePath)> {
-    let path = |(at, operation): (usize, &Operation)| match operation {
-        Operation::PutFile { path, .. } => Some((at, path.clone())),
-        _ => None,
-    };
-    operations.iter().enumerate().filter_map(path).collect()
 }
 
 /// The logs that are appended to, in the order of their names.
