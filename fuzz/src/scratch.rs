@@ -11,7 +11,11 @@ impl Scratch {
     pub fn new() -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let memory = Path::new("/dev/shm");
-        let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let base = match std::env::var_os("FOLIO_FUZZ_SCRATCH") {
+            Some(chosen) => chosen.into(),
+            None if memory.is_dir() => memory.to_owned(),
+            None => std::env::temp_dir(),
+        };
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = base.join(format!("folio-fuzz-{}-{count}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);

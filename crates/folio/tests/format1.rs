@@ -67,12 +67,28 @@ async fn adopted() {
     check("adopted").await;
 }
 
+/// A copy's files are not those that records speak of, so what they hold is set aside and not written over them.
+#[tokio::test]
+async fn journal() {
+    check("journal").await;
+}
+
+#[tokio::test]
+async fn journal_torn() {
+    check("journal_torn").await;
+}
+
+#[tokio::test]
+async fn journal_damaged() {
+    check("journal_damaged").await;
+}
+
 /// Makes a fixture that is not there yet, with what is found in it: look at that before it is committed. One that is
 /// there is never made again, since it is what people have.
 #[tokio::test]
 #[ignore = "it writes fixtures into the source tree; run it to add one"]
 async fn make_what_is_missing() {
-    for name in ["good", "torn", "corrupt", "adopted"] {
+    for name in ["good", "torn", "corrupt", "adopted", "journal", "journal_torn", "journal_damaged"] {
         let folder = fixtures().join(name);
         if folder.exists() {
             continue;

@@ -73,6 +73,7 @@ pub(crate) async fn root(which: &str, root: &Path) {
         "torn" => torn(root).await,
         "corrupt" => corrupt(root).await,
         "adopted" => adopted(root),
+        "journal" | "journal_torn" | "journal_damaged" => journal(which, root).await,
         other => panic!("{other}"),
     }
     let _ = std::fs::remove_file(root.join(".folio/lock"));
@@ -172,4 +173,30 @@ fn adopted(root: &Path) {
     write(root, "bad-line/.meta/history.jsonl", "{\"seq\":1,\"ts\":5,\"data\":1}\nnonsense\n{\"seq\":3,\"ts\":6,\"data\":3}\n");
     write(root, "empty/.meta/history.jsonl", "");
     write(root, "files/index.html", "<p>\n");
+}
+
+/// As a crash leaves it: everything stands in the journal, and the files lack the last entry, the document and the file.
+async fn journal(which: &str, root: &Path) {
+    let temp = tempfile::tempdir().unwrap();
+    let driver = open(temp.path()).await;
+    filled(&driver, "p").await;
+    let project = driver.project(&ProjectId::new("p").unwrap());
+    put(&*project.docs(), "notes", "{\"a\":1}").await;
+    let path = FilePath::new("file.txt").unwrap();
+    let _ = project.files().write_bytes(&path, "text\n", WriteCondition::None).await.unwrap();
+    super::super::copy(temp.path(), root);
+    driver.close().await.unwrap();
+    edit(root, "p/.meta/history.jsonl", |bytes| bytes.truncate(place(bytes, "{\"seq\":5,")));
+    std::fs::remove_file(root.join("p/.meta/notes.json")).unwrap();
+    std::fs::remove_file(root.join("p/file.txt")).unwrap();
+    let batches =
+        |bytes: &[u8]| -> Vec<usize> { (0..bytes.len()).step_by(512).filter(|&at| bytes[at..].starts_with(b"FJB1")).collect() };
+    for entry in std::fs::read_dir(root.join(".folio/journal")).unwrap() {
+        let name = format!(".folio/journal/{}", entry.unwrap().file_name().display());
+        edit(root, &name, |bytes| match (which, batches(bytes).as_slice()) {
+            ("journal_torn", [.., last]) => bytes[last + 40..last + 60].fill(0),
+            ("journal_damaged", [_, second, ..]) => bytes[second + 40] ^= 4,
+            _ => {}
+        });
+    }
 }

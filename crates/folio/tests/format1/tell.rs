@@ -18,7 +18,13 @@ pub(crate) async fn all(root: &Path) -> String {
         report.findings.iter().map(|finding| format!("doctor {:?} {}\n", finding.severity, finding.path)).collect();
     findings.sort();
     out.push_str(&findings.concat());
-    let driver = open(root).await;
+    let driver = match try_open(root).await {
+        Ok(driver) => driver,
+        Err(error) => {
+            writeln!(out, "\n== not opened: {}", error.code()).unwrap();
+            return out;
+        }
+    };
     writeln!(out, "\n== as it is\n{}", contents(&driver, root).await).unwrap();
     writeln!(out, "== a write to every log\n{}", write(&driver).await).unwrap();
     let written = contents(&driver, root).await;
@@ -33,8 +39,12 @@ pub(crate) async fn all(root: &Path) -> String {
 }
 
 async fn open(root: &Path) -> FsDriver {
+    try_open(root).await.unwrap()
+}
+
+async fn try_open(root: &Path) -> folio::Result<FsDriver> {
     let clock = Arc::new(ManualClock::new(1_763_900_500_000));
-    FsDriver::open(root, FsOptions { clock, ..FsOptions::default() }).await.unwrap()
+    FsDriver::open(root, FsOptions { clock, ..FsOptions::default() }).await
 }
 
 async fn projects(driver: &FsDriver) -> Vec<Arc<dyn Project>> {
