@@ -333,8 +333,10 @@ impl Ready<'_> {
 
     /// Nothing of it happens.
     fn give_up(self) {
-        if let Then::Log { core, disk, .. } = self.then {
-            core.put_back(disk);
+        match self.then {
+            Then::Log { core, disk, .. } => core.put_back(disk),
+            Then::File { told, .. } => told.give_up(),
+            Then::Nothing(_) | Then::Doc { .. } => {}
         }
     }
 }

@@ -117,15 +117,24 @@ impl<'a> Told<'a> {
         Self { store, scope, target, _writing: writing }
     }
 
+    /// It is not written after all: folders that were made for it go.
+    pub(in crate::fs) fn give_up(self) {
+        self.prune();
+    }
+
+    fn prune(&self) {
+        if let (Ok(project), Target::File(path)) = (self.scope.base(self.store), &self.target) {
+            place::prune(&project, path);
+        }
+    }
+
     pub(in crate::fs) fn tell(self, etag: Option<Etag>, replaced: Replaced) {
         let seen = match (etag, replaced.meta) {
             (Some(etag), Some(meta)) => seen(&meta, etag),
             _ => Seen::Absent,
         };
-        if etag.is_none()
-            && let (Ok(project), Target::File(path)) = (self.scope.base(self.store), &self.target)
-        {
-            place::prune(&project, path);
+        if etag.is_none() {
+            self.prune();
         }
         self.store.changes.own(&self.scope, self.target.clone(), seen, etag);
         if replaced.conflict {
