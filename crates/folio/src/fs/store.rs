@@ -180,14 +180,18 @@ impl Store {
         path.strip_prefix(self.root.path()).unwrap_or(&path).display().to_string()
     }
 
-    /// Makes a folder below `base`, with those on its way, and opens it. What commits into it makes it durable.
+    /// Makes a folder below `base`, with those on its way, durably, and opens it: a synced file that gets its name there
+    /// must not be lost with its folder.
     pub(crate) fn folder(&self, base: &Dir, rel: &str) -> Result<Dir> {
         let mut attempt = 0;
         loop {
             match base.make_dirs(rel) {
                 // One on the way was removed as empty just then.
                 Err(error) if error.is(&[Errno::NOENT]) && attempt < ATTEMPTS => attempt += 1,
-                made => return made.map(|(folder, _)| folder).map_err(|error| error.writing(&self.shown(base, rel))),
+                made => {
+                    let durable = made.and_then(|(folder, grown)| grown.iter().try_for_each(Dir::sync).map(|()| folder));
+                    return durable.map_err(|error| error.writing(&self.shown(base, rel)));
+                }
             }
         }
     }

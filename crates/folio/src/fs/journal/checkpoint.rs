@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 
+use super::Shared;
 use super::batch::Lsn;
-use super::writer::{self, Segment};
-use super::{Shared, State};
+use super::writer;
 use crate::driver::Durability;
 use crate::error::Result;
 use crate::fs::vfs::{Dir, File, VfsResult};
@@ -167,19 +167,17 @@ impl Shared {
         }
         tell_orphans(&medium, &dirty).map_err(|error| self.unknown(&error))?;
         drop(medium);
-        self.free_segments(target)?;
+        self.free_segments(target);
         self.mark(target)
     }
 
-    /// Segments whose records are all void can be used again.
-    fn free_segments(&self, target: Lsn) -> Result<()> {
-        let useless = {
-            let mut state = self.held();
-            state.checkpoint = target;
-            let least = state.current;
-            sort_out(&mut state, target, least)
-        };
-        useless.iter().try_for_each(|segment| self.folder.unlink(&segment.name).map(drop)).map_err(|error| self.unknown(&error))
+    /// Segments whose records are all void can be used again. None is removed before the head of a newer one says so.
+    fn free_segments(&self, target: Lsn) {
+        let mut state = self.held();
+        state.checkpoint = target;
+        let (void, full): (Vec<_>, Vec<_>) = std::mem::take(&mut state.full).into_iter().partition(|(_, end)| *end <= target);
+        state.full = full;
+        state.free.extend(void.into_iter().map(|(segment, _)| segment));
     }
 
     /// Makes a segment ready before it is needed.
@@ -197,17 +195,6 @@ impl Shared {
         drop(state);
         self.moved.notify_all();
     }
-}
-
-/// Full segments before `target` are free, the small ones among them useless.
-fn sort_out(state: &mut State, target: Lsn, least: u64) -> Vec<Segment> {
-    let (void, full): (Vec<_>, Vec<_>) = std::mem::take(&mut state.full).into_iter().partition(|(_, end)| *end <= target);
-    state.full = full;
-    let (free, useless): (Vec<_>, Vec<_>) =
-        void.into_iter().map(|(segment, _)| segment).partition(|segment| segment.bytes >= least);
-    state.free.extend(free);
-    state.bytes -= useless.iter().map(|segment| segment.bytes).sum::<u64>();
-    useless
 }
 
 fn sync(root: &Dir, dirty: &Dirty) -> VfsResult<()> {

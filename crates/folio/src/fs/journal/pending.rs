@@ -75,14 +75,15 @@ impl Pending {
 
     fn add(&mut self, name: &str, file: File) -> Result<()> {
         match SegmentHead::decode(&file.read_some(0, 512)?) {
-            Head::Unused => self.unused.push(name.to_owned()),
+            // A kill while it was made can leave a part of its head.
+            Head::Unused | Head::Bad if is_nul(&file, SECTOR)? => self.unused.push(name.to_owned()),
             Head::Segment(head) if head.root_id != self.root_id => {
                 self.damaged(name, "it is of another root: a journal can't be copied alone".into());
             }
             // A file that is shorter or longer than it says was changed by another program.
             Head::Segment(head) if head.bytes != file.len()? => self.damaged(name, "it has not the length that it says".into()),
             Head::Segment(head) => self.segments.push(Found { name: name.to_owned(), file, head }),
-            Head::Bad => self.damaged(name, "its first 512 bytes don't verify".into()),
+            Head::Unused | Head::Bad => self.damaged(name, "its first 512 bytes don't verify".into()),
         }
         Ok(())
     }
@@ -207,6 +208,22 @@ impl Pending {
         }
         let position = found.head.lsn(at.offset);
         Ok(batch::records(&payload).map(|record| Stored { position, bytes: record.to_vec() }).collect())
+    }
+}
+
+/// True where nothing but NUL bytes follow.
+fn is_nul(file: &File, from: u64) -> VfsResult<bool> {
+    const PIECE: usize = 1 << 20;
+    let mut at = from;
+    loop {
+        let piece = file.read_some(at, PIECE)?;
+        if piece.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        if piece.len() < PIECE {
+            return Ok(true);
+        }
+        at += PIECE as u64;
     }
 }
 

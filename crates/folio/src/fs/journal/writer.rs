@@ -138,7 +138,10 @@ impl Writer {
         let bytes = self.current.bytes;
         self.head = SegmentHead { generation, first, bytes, durable: self.durable, checkpoint, ..self.head };
         self.offset = SECTOR;
-        self.begin().map_err(|error| shared.unknown(&error))
+        self.begin().map_err(|error| shared.unknown(&error))?;
+        // The head says now that everything in them is void.
+        let small = shared.take_small(self.current.bytes);
+        small.iter().try_for_each(|segment| self.folder.unlink(&segment.name).map(drop)).map_err(|error| shared.unknown(&error))
     }
 
     /// A segment of at least `least` bytes to go on in.
@@ -248,16 +251,31 @@ impl Shared {
     fn take_free(&self, least: u64, wanted: u64) -> Result<Option<Segment>> {
         loop {
             let mut state = self.held();
-            if let Some(at) = state.free.iter().position(|free| free.bytes >= least) {
+            let large = state.current.max(least);
+            let fitting = |state: &State, least| state.free.iter().position(|free: &Segment| free.bytes >= least);
+            if let Some(at) = fitting(&state, large) {
                 return Ok(Some(state.free.swap_remove(at)));
             }
-            if state.bytes + wanted <= self.options.most || state.full.is_empty() || state.closing {
+            let may_grow = state.bytes + wanted <= self.options.most || state.closing;
+            if !may_grow && let Some(at) = fitting(&state, least) {
+                return Ok(Some(state.free.swap_remove(at)));
+            }
+            if may_grow || state.full.is_empty() {
                 state.bytes += wanted;
                 return Ok(None);
             }
             drop(state);
             self.free_one()?;
         }
+    }
+
+    /// Free segments that are smaller than the one that is written: they are not used again.
+    fn take_small(&self, bytes: u64) -> Vec<Segment> {
+        let mut state = self.held();
+        let (small, free): (Vec<_>, Vec<_>) = std::mem::take(&mut state.free).into_iter().partition(|free| free.bytes < bytes);
+        state.free = free;
+        state.bytes -= small.iter().map(|segment| segment.bytes).sum::<u64>();
+        small
     }
 
     /// Waits for a checkpoint that frees segments; `false` where there are none to free.

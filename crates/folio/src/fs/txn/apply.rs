@@ -262,7 +262,7 @@ impl Ground {
         }
     }
 
-    /// A folder below the root, made with those on its way.
+    /// A folder below the root, made with those on its way, durably.
     pub(super) fn folder(&self, path: &str) -> VfsResult<Dir> {
         if path.is_empty() {
             return Ok(self.root.clone());
@@ -272,7 +272,11 @@ impl Ground {
             match self.root.make_dirs(path) {
                 // One on the way was removed as empty just then.
                 Err(error) if error.is(&[Errno::NOENT]) && attempt < ATTEMPTS => attempt += 1,
-                made => return made.map(|(folder, _)| folder),
+                made => {
+                    let (folder, grown) = made?;
+                    grown.iter().try_for_each(Dir::sync)?;
+                    return Ok(folder);
+                }
             }
         }
     }
