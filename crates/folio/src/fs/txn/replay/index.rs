@@ -14,8 +14,8 @@ pub(super) struct Chain {
     befores: Vec<Before>,
     /// Nothing was there at some time.
     pub(super) absent: bool,
-    /// Files that records put there, with the tags of their bytes.
-    given: Vec<(Id, Etag)>,
+    /// Files that records put there, with the tags of their bytes and how many those are.
+    given: Vec<(Id, Etag, u64)>,
     /// The last change, by its place among all.
     last: usize,
     /// Its project was deleted later.
@@ -28,9 +28,9 @@ impl Chain {
         self.befores.iter().any(|before| before.is(meta))
     }
 
-    /// The tag of the bytes that a record put there as this file.
-    pub(super) fn given(&self, id: Id) -> Option<Etag> {
-        self.given.iter().find(|(given, _)| *given == id).map(|(_, etag)| *etag)
+    /// The tag of the bytes that a record put there as this file, and how many those are.
+    pub(super) fn given(&self, id: Id) -> Option<(Etag, u64)> {
+        self.given.iter().find(|(given, ..)| *given == id).map(|(_, etag, len)| (*etag, *len))
     }
 }
 
@@ -54,9 +54,9 @@ impl Index {
 
     fn add_one(&mut self, op: &Op) {
         match op {
-            Op::Put { path, id, after, before, .. } => {
+            Op::Put { path, id, after, before, body, .. } => {
                 let chain = self.change(path);
-                chain.given.push((*id, *after));
+                chain.given.push((*id, *after, body.len()));
                 match before {
                     Some(before) => chain.befores.push(*before),
                     None => chain.absent = true,

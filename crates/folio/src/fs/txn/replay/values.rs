@@ -63,7 +63,7 @@ impl Replay<'_> {
             return Ok(Found::Last);
         }
         let between = match chain.given(meta.id()) {
-            Some(etag) => self.is_between(path, &meta, etag)?,
+            Some((etag, len)) => self.is_between(path, &meta, etag, len)?,
             None => false,
         };
         Ok(if between { Found::Known } else { Found::Foreign })
@@ -84,12 +84,15 @@ impl Replay<'_> {
     }
 
     /// True where the file of an earlier change has its bytes, or nothing that anybody wrote.
-    fn is_between(&self, path: &str, meta: &Meta, etag: Etag) -> VfsResult<bool> {
+    fn is_between(&self, path: &str, meta: &Meta, etag: Etag, len: u64) -> VfsResult<bool> {
         let Some(file) = self.root.open(path, Access::Read)? else { return Ok(false) };
         if etag_of(&file)? == etag {
             return Ok(true);
         }
-        // A power loss leaves bytes of NUL where nothing was written.
+        // A power loss leaves fewer bytes, or bytes of NUL, where nothing was written.
+        if meta.size < len {
+            return Ok(true);
+        }
         const MOST: usize = 64 << 10;
         Ok(meta.size <= MOST as u64 && file.read_some(0, MOST)?.contains(&0))
     }
