@@ -48,6 +48,8 @@ mod root;
 mod scope;
 pub(crate) mod segment;
 mod select;
+#[cfg(test)]
+mod sim_tests;
 pub(crate) mod store;
 pub(crate) mod temp;
 mod tree;

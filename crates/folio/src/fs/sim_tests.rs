@@ -1,0 +1,194 @@
+//! Whole stores on a simulated disk, under random work, with power cuts, kills, failing syncs and a full disk.
+//!
+//! `FOLIO_SIM_SEEDS=n` runs n seeds, `FOLIO_SEED=x` begins at a certain one.
+
+mod history;
+mod work;
+mod world;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use rustix::io::Errno;
+
+use self::history::{Answer, Event};
+use super::pace::Inline;
+use super::vfs::sim::{Fault, Sim};
+use super::{FsDriver, FsOptions};
+use crate::clock::ManualClock;
+use crate::driver::Driver;
+
+const SEEDS: u64 = 300;
+const CRASHES: usize = 4;
+
+#[derive(Default)]
+struct Counts {
+    crashes: u64,
+    acknowledged: u64,
+    unknown: u64,
+    failed: u64,
+    looks: u64,
+}
+
+/// One store through several crashes.
+struct Run<'a> {
+    rng: fastrand::Rng,
+    sim: Sim,
+    clock: Arc<ManualClock>,
+    now: u64,
+    drawing: work::Drawing,
+    history: Vec<Event>,
+    counts: &'a mut Counts,
+}
+
+impl Run<'_> {
+    fn options(&self) -> FsOptions {
+        FsOptions { segment_bytes: 900, clock: self.clock.clone(), ..FsOptions::default() }
+    }
+
+    fn crash(&mut self) {
+        self.counts.crashes += 1;
+        self.sim = if self.sim.is_dead() || self.rng.bool() { self.sim.cut(&mut self.rng) } else { self.sim.kill() };
+        if std::env::var_os("FOLIO_SIM_SHOW").is_some() {
+            println!("      crash");
+            self.sim.show_operations();
+        }
+    }
+
+    fn plan(&mut self, within: u64) {
+        let fault = match self.rng.u8(0..10) {
+            0..=4 => Fault::Cut,
+            5..=6 => Fault::Fail(Errno::IO),
+            7 => Fault::Fail(Errno::NOSPC),
+            8 => Fault::Full,
+            _ => Fault::Short,
+        };
+        self.sim.plan(self.rng.u64(1..=within), fault);
+        if self.rng.bool() {
+            self.sim.plan(self.rng.u64(1..=within), Fault::Fail(Errno::INTR));
+        }
+    }
+
+    /// Opens the store and reads all of it; crashes again where a fault comes between.
+    async fn open(&mut self) -> Result<FsDriver, String> {
+        for attempt in 0.. {
+            let faults = attempt < 3 && self.rng.u8(0..3) == 0;
+            if faults {
+                self.plan(25);
+            }
+            let opened = match FsDriver::open_in(self.sim.root(), self.options()).await {
+                Ok(driver) => work::look(&driver).await.map(|view| (driver, view)),
+                Err(error) => Err(error),
+            };
+            match opened {
+                Ok((driver, view)) if !self.sim.is_dead() => {
+                    self.sim.plan_nothing();
+                    self.sim.set_room(None);
+                    self.counts.looks += 1;
+                    self.history.push(Event::Saw(view));
+                    return Ok(driver);
+                }
+                Err(error) if !faults => return Err(format!("the store can't be opened and read: {error}")),
+                _ => self.crash(),
+            }
+        }
+        unreachable!()
+    }
+
+    async fn work(&mut self, driver: &FsDriver) -> Result<(), String> {
+        let calls = self.rng.usize(3..25);
+        if self.rng.u8(0..8) > 0 {
+            self.plan(120);
+        }
+        for _ in 0..calls {
+            self.now += self.rng.u64(0..5);
+            self.clock.set(self.now);
+            let (project, call) = self.drawing.next(&mut self.rng);
+            let answer = work::make(driver, &project, &call, || self.sim.is_dead()).await;
+            let (unknown, failed) = (answer == Answer::Unknown, answer == Answer::Failed);
+            self.counts.acknowledged += u64::from(!unknown && !failed);
+            self.counts.unknown += u64::from(unknown);
+            self.counts.failed += u64::from(failed);
+            self.history.push(Event::Call(project, call, answer));
+            if unknown || self.sim.is_dead() {
+                return Ok(());
+            }
+            if failed && let Ok(view) = work::look(driver).await {
+                self.history.push(Event::Saw(view));
+            }
+        }
+        if self.rng.u8(0..4) == 0 && driver.close().await.is_err() && !self.sim.is_dead() {
+            return Ok(());
+        }
+        Ok(())
+    }
+}
+
+async fn run(seed: u64, counts: &mut Counts) -> (u64, Result<(), String>) {
+    let now = 1_760_000_000_000;
+    let mut run = Run {
+        rng: fastrand::Rng::with_seed(seed),
+        sim: Sim::new(seed),
+        clock: Arc::new(ManualClock::new(now)),
+        now,
+        drawing: work::Drawing::default(),
+        history: Vec::new(),
+        counts,
+    };
+    let whole = async {
+        for _ in 0..CRASHES {
+            let driver = run.open().await?;
+            run.work(&driver).await?;
+            run.crash();
+            drop(driver);
+        }
+        run.open().await.map(drop)
+    };
+    let outcome = match AssertUnwindSafe(whole).catch_unwind().await {
+        Ok(outcome) => outcome,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            Err(text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default())
+        }
+    };
+    (run.sim.fingerprint(), outcome.and(history::check(&run.history)))
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+fn on_one_thread<T>(work: impl Future<Output = T>) -> T {
+    let _inline = Inline::begin();
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+#[test]
+fn simulated_crashes() {
+    let one = number("FOLIO_SEED");
+    let base = one.unwrap_or_else(|| fastrand::u64(..1 << 40));
+    let seeds = number("FOLIO_SIM_SEEDS").unwrap_or(if one.is_some() { 1 } else { SEEDS });
+    let (mut counts, mut wrong) = (Counts::default(), 0);
+    for seed in base..base + seeds {
+        if let (_, Err(what)) = on_one_thread(run(seed, &mut counts)) {
+            wrong += 1;
+            println!("FOLIO_SEED={seed} cargo test -p folio --lib simulated_crashes: {what}");
+        }
+    }
+    let Counts { crashes, acknowledged, unknown, failed, looks } = counts;
+    println!(
+        "{seeds} seeds from {base}: {crashes} crashes, {acknowledged} acknowledged, {unknown} unknown, {failed} failed, \
+         {looks} recovered and read whole, {wrong} wrong"
+    );
+    assert_eq!(wrong, 0);
+    assert!(acknowledged > 0 && crashes >= seeds);
+}
+
+#[test]
+fn a_seed_gives_the_same_run_again() {
+    for seed in 0..10 {
+        let once = || on_one_thread(run(seed, &mut Counts::default())).0;
+        assert_eq!(once(), once(), "seed {seed}");
+    }
+}
