@@ -50,6 +50,7 @@ impl Run<'_> {
     fn crash(&mut self) {
         self.counts.crashes += 1;
         self.sim = if self.sim.is_dead() || self.rng.bool() { self.sim.cut(&mut self.rng) } else { self.sim.kill() };
+        self.sim.set_room(None);
         if std::env::var_os("FOLIO_SIM_SHOW").is_some() {
             println!("      crash");
             self.sim.show_operations();

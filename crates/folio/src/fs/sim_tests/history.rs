@@ -56,7 +56,11 @@ fn after_call(worlds: Vec<World>, project: &str, call: &Call, answer: &Answer) -
             }
             Answer::Given(_) => {}
             Answer::Failed => after.push(world),
-            Answer::Unknown => after.extend([world, next]),
+            Answer::Unknown => {
+                let mut begun = world.clone();
+                begun.apply_begun(project, call);
+                after.extend([world, next, begun]);
+            }
         }
     }
     after.dedup();
@@ -64,7 +68,11 @@ fn after_call(worlds: Vec<World>, project: &str, call: &Call, answer: &Answer) -
 }
 
 fn explain(worlds: &[World], at: usize, event: &Event) -> String {
-    let mut text = format!("event {at} can't be: {}\n", brief(&format!("{event:?}")));
+    let what = match event {
+        Event::Call(..) => brief(&format!("{event:?}")),
+        Event::Saw(_) => "what was seen".into(),
+    };
+    let mut text = format!("event {at} can't be: {what}\n");
     for world in worlds {
         match event {
             Event::Call(project, call, _) => {
@@ -104,7 +112,7 @@ fn difference(expected: &View, seen: &View) -> String {
 }
 
 fn brief(text: &str) -> String {
-    if text.len() > 1_500 { format!("{}…\n", text.chars().take(1_500).collect::<String>()) } else { text.to_owned() }
+    if text.len() > 600 { format!("{}…\n", text.chars().take(600).collect::<String>()) } else { text.to_owned() }
 }
 
 #[cfg(test)]

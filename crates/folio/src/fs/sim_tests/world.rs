@@ -138,9 +138,7 @@ impl World {
                 if self.view.contains_key(target) {
                     return Reply::Refused;
                 }
-                let mut fork = source.clone();
-                fork.logs.values_mut().for_each(|log| log.closed = false);
-                self.view.insert(target.clone(), fork);
+                self.view.insert(target.clone(), source.clone());
                 return Reply::Done(true);
             }
             _ => {}
@@ -225,6 +223,13 @@ impl World {
                 Reply::Done(true)
             }
             _ => Reply::Refused,
+        }
+    }
+
+    /// What an append that did not land may leave all the same: the empty log that it was to make.
+    pub(super) fn apply_begun(&mut self, project: &str, call: &Call) {
+        if let (Call::Append(name, ..), Some(there)) = (call, self.view.get_mut(project)) {
+            there.logs.entry(name.clone()).or_default();
         }
     }
 

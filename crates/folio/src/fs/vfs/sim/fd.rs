@@ -62,8 +62,11 @@ impl Fd {
         match state.turn(doing, 0)? {
             Turn::Fail(errno) if errno != Errno::INTR => Err(errno),
             Turn::Last => {
-                let _ = act(&mut state);
+                let outcome = act(&mut state);
                 state.dead = true;
+                // A file that was opened is closed, which needs the lock.
+                drop(state);
+                drop(outcome);
                 Err(Errno::IO)
             }
             _ => act(&mut state),
