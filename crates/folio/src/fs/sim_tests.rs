@@ -50,6 +50,8 @@ impl Run<'_> {
     fn crash(&mut self) {
         self.counts.crashes += 1;
         self.sim = if self.sim.is_dead() || self.rng.bool() { self.sim.cut(&mut self.rng) } else { self.sim.kill() };
+        // A store of today does not make durable what it finds, so that a later power cut could take back what was read.
+        self.sim.root().sync_file_system().unwrap();
         self.sim.set_room(None);
         if std::env::var_os("FOLIO_SIM_SHOW").is_some() {
             println!("      crash");
@@ -111,6 +113,9 @@ impl Run<'_> {
             self.counts.acknowledged += u64::from(!unknown && !failed);
             self.counts.unknown += u64::from(unknown);
             self.counts.failed += u64::from(failed);
+            if std::env::var_os("FOLIO_SIM_SHOW").is_some() {
+                println!("      {:.120} => {answer:?}", format!("{project} {call:?}"));
+            }
             self.history.push(Event::Call(project, call, answer));
             if unknown || self.sim.is_dead() {
                 return Ok(());

@@ -55,11 +55,13 @@ fn after_call(worlds: Vec<World>, project: &str, call: &Call, answer: &Answer) -
                 after.push(next);
             }
             Answer::Given(_) => {}
-            Answer::Failed => after.push(world),
-            Answer::Unknown => {
+            Answer::Failed | Answer::Unknown => {
                 let mut begun = world.clone();
                 begun.apply_begun(project, call);
-                after.extend([world, next, begun]);
+                after.extend([world, begun]);
+                if *answer == Answer::Unknown {
+                    after.push(next);
+                }
             }
         }
     }
