@@ -1,6 +1,6 @@
 //! Whole stores on a simulated disk, under random work, with power cuts, kills, failing syncs and a full disk.
 //!
-//! `FOLIO_SIM_SEEDS=n` runs n seeds, `FOLIO_SEED=x` begins at a certain one.
+//! `FOLIO_SIM_SEEDS=n` runs n seeds, `FOLIO_SEED=x` begins at a certain one, `FOLIO_SIM_SHOW=1` shows what happens.
 
 mod history;
 mod work;
@@ -19,7 +19,7 @@ use super::{FsDriver, FsOptions};
 use crate::clock::ManualClock;
 use crate::driver::Driver;
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 1_000;
 const CRASHES: usize = 4;
 
 #[derive(Default)]
@@ -104,6 +104,7 @@ impl Run<'_> {
         if self.rng.u8(0..8) > 0 {
             self.plan(120);
         }
+        let mut settled = true;
         for _ in 0..calls {
             self.now += self.rng.u64(0..5);
             self.clock.set(self.now);
@@ -116,16 +117,22 @@ impl Run<'_> {
             if std::env::var_os("FOLIO_SIM_SHOW").is_some() {
                 println!("      {:.120} => {answer:?}", format!("{project} {call:?}"));
             }
+            // What a refused append to a new log took back may come again with a power cut: an empty log.
+            settled &= !failed || !matches!(call, world::Call::Append(..));
             self.history.push(Event::Call(project, call, answer));
             if unknown || self.sim.is_dead() {
                 return Ok(());
             }
-            if failed && let Ok(view) = work::look(driver).await {
+            if failed
+                && settled
+                && let Ok(view) = work::look(driver).await
+            {
                 self.history.push(Event::Saw(view));
             }
         }
-        if self.rng.u8(0..4) == 0 && driver.close().await.is_err() && !self.sim.is_dead() {
-            return Ok(());
+        if self.rng.u8(0..4) == 0 {
+            // It may fail: the crash comes anyway.
+            let _ = driver.close().await;
         }
         Ok(())
     }
@@ -173,7 +180,7 @@ fn on_one_thread<T>(work: impl Future<Output = T>) -> T {
 #[test]
 fn simulated_crashes() {
     let one = number("FOLIO_SEED");
-    let base = one.unwrap_or_else(|| fastrand::u64(..1 << 40));
+    let base = one.unwrap_or(0);
     let seeds = number("FOLIO_SIM_SEEDS").unwrap_or(if one.is_some() { 1 } else { SEEDS });
     let (mut counts, mut wrong) = (Counts::default(), 0);
     for seed in base..base + seeds {
