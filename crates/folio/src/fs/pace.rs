@@ -46,7 +46,7 @@ impl Pace {
 }
 
 #[cfg(test)]
-pub(crate) use inline::Inline;
+pub(crate) use inline::{Inline, count};
 
 #[cfg(test)]
 mod inline {
@@ -55,10 +55,19 @@ mod inline {
 
     thread_local! {
         static HOLDS: Cell<bool> = const { Cell::new(false) };
+        static COUNT: Cell<u64> = const { Cell::new(0) };
     }
 
     pub(super) fn holds() -> bool {
         HOLDS.get()
+    }
+
+    /// A number that no other call got since inline work began: for names that are the same in each run.
+    pub(crate) fn count() -> Option<u64> {
+        HOLDS.get().then(|| {
+            COUNT.set(COUNT.get() + 1);
+            COUNT.get()
+        })
     }
 
     /// While it lives, work that is begun on this thread runs on this thread.
@@ -67,6 +76,7 @@ mod inline {
     impl Inline {
         pub(crate) fn begin() -> Self {
             HOLDS.set(true);
+            COUNT.set(0);
             Self(PhantomData)
         }
     }

@@ -50,8 +50,6 @@ impl Run<'_> {
     fn crash(&mut self) {
         self.counts.crashes += 1;
         self.sim = if self.sim.is_dead() || self.rng.bool() { self.sim.cut(&mut self.rng) } else { self.sim.kill() };
-        // A store of today does not make durable what it finds, so that a later power cut could take back what was read.
-        self.sim.root().sync_file_system().unwrap();
         self.sim.set_room(None);
         if std::env::var_os("FOLIO_SIM_SHOW").is_some() {
             println!("      crash");

@@ -213,7 +213,8 @@ impl Fd {
             Turn::Go => bytes.len(),
             Turn::Short => part(&mut state, 1),
             Turn::Fail(Errno::INTR) => return Err(Errno::INTR),
-            Turn::Fail(_) | Turn::Last => part(&mut state, 0),
+            // The system copies pages, and the medium whole sectors: no failure ends within one.
+            Turn::Fail(_) | Turn::Last => part(&mut state, 0) / 512 * 512,
         };
         let written = self.lay(&mut state, &bytes[..count], at);
         match turn {
