@@ -1,11 +1,10 @@
 //! Checkpoints: what records tell of is made durable where it was changed, so that the records are void.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
-use super::Shared;
 use super::batch::Lsn;
-use super::writer;
+use super::{Shared, State, writer};
 use crate::driver::Durability;
 use crate::error::Result;
 use crate::fs::vfs::{Dir, File, VfsResult};
@@ -82,7 +81,7 @@ impl Shared {
         if self.options.inline {
             if over {
                 // A failure is told by the next write.
-                let _ = self.make_checkpoint(true);
+                let _ = self.make_checkpoint();
             }
             return;
         }
@@ -108,7 +107,7 @@ impl Shared {
             }
             drop(state);
             // A failure is told by the next write.
-            let _ = self.make_checkpoint(false);
+            let _ = self.make_checkpoint();
             self.make_next();
         }
     }
@@ -116,25 +115,27 @@ impl Shared {
     /// Asks for a checkpoint and waits for it.
     pub(super) fn checkpoint_now(&self) -> Result<()> {
         if self.options.inline {
-            return self.make_checkpoint(true);
+            return self.make_checkpoint();
         }
-        let mut state = self.held();
         // One that runs may have begun before the last change.
-        for _ in 0..2 {
-            state.wanted = true;
-            self.due.notify_one();
-            let before = state.checkpoints;
-            while state.checkpoints == before && !state.closing {
-                state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
-            }
-        }
-        drop(state);
+        self.wait_for_checkpoint(self.held());
+        self.wait_for_checkpoint(self.held());
         self.failure.check()
     }
 
-    /// Syncs what was changed. `inline`: who calls is the only one who changes anything.
-    pub(super) fn make_checkpoint(&self, inline: bool) -> Result<()> {
-        let outcome = self.sync_changes(inline);
+    /// Asks the checkpoint thread for one, and waits until one has ended or the journal is closed.
+    pub(super) fn wait_for_checkpoint(&self, mut state: MutexGuard<'_, State>) {
+        state.wanted = true;
+        self.due.notify_one();
+        let before = state.checkpoints;
+        while state.checkpoints == before && !state.closing {
+            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Syncs what was changed.
+    pub(super) fn make_checkpoint(&self) -> Result<()> {
+        let outcome = self.sync_changes();
         let mut state = self.held();
         state.checkpoints += 1;
         drop(state);
@@ -142,7 +143,9 @@ impl Shared {
         outcome
     }
 
-    fn sync_changes(&self, inline: bool) -> Result<()> {
+    fn sync_changes(&self) -> Result<()> {
+        // Then who calls is the only one who changes anything.
+        let inline = self.options.inline;
         let (target, dirty, structure) = {
             let mut state = self.held();
             state.wanted = false;

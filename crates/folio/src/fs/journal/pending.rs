@@ -122,20 +122,11 @@ impl Pending {
             self.end = found.head.lsn(offset);
             self.checkpoint = checkpoint;
             // The last batch of a full segment is followed by the first one of the next.
-            if let Some(next) = self.segments.get(at + 1)
-                && next.head.first > self.end
-                && let Some(proof) = self.proof(at, offset)?
-            {
-                let why = format!("the batch at byte {offset} is damaged; {proof} says that it was durable");
-                let name = found.name.clone();
-                self.damaged(&name, why);
-                break;
-            }
-            if at + 1 == self.segments.len()
-                && let Some(proof) = self.proof(at, offset)?
-            {
+            let goes_on = self.segments.get(at + 1).is_some_and(|next| next.head.first <= self.end);
+            if !goes_on && let Some(proof) = self.proof(at, offset)? {
                 let name = found.name.clone();
                 self.damaged(&name, format!("the batch at byte {offset} is damaged; {proof} says that it was durable"));
+                break;
             }
         }
         let (segments, checkpoint) = (&self.segments, self.checkpoint);

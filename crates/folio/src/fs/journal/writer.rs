@@ -1,7 +1,5 @@
 //! The segment that is written, and the next ones.
 
-use std::sync::PoisonError;
-
 use super::batch::{self, Lsn, SECTOR, SegmentHead};
 use super::pending::{ENDING, Found, Pending};
 use super::{JournalOptions, Shared, State};
@@ -282,20 +280,14 @@ impl Shared {
     fn free_one(&self) -> Result<bool> {
         if self.options.inline {
             let some = !self.held().full.is_empty();
-            self.make_checkpoint(true)?;
+            self.make_checkpoint()?;
             return Ok(some);
         }
-        let mut state = self.held();
+        let state = self.held();
         if state.full.is_empty() || state.closing {
             return Ok(false);
         }
-        state.wanted = true;
-        self.due.notify_one();
-        let before = state.checkpoints;
-        while state.checkpoints == before && !state.closing {
-            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        drop(state);
+        self.wait_for_checkpoint(state);
         self.failure.check()?;
         Ok(true)
     }
