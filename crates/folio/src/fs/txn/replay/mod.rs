@@ -107,7 +107,9 @@ impl<'a> Replay<'a> {
             Op::Install { path, temp, id, replaces } => self.install(path, temp, *id, *replaces)?,
             Op::Move { from, to, id } => self.rename(from, to, *id)?,
             Op::Remove { path, id } => {
-                if self.stat(path)?.is_some_and(|meta| meta.id() == *id) {
+                // A power loss may have brought back what records had replaced there before.
+                let goes = |there| there == *id || self.index.names.is_dead(there);
+                if self.stat(path)?.is_some_and(|meta| goes(meta.id())) {
                     self.tell(path, "it is removed", false);
                     if self.ground.is_some() {
                         self.root.unlink(path)?;

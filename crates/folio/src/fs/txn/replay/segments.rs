@@ -134,7 +134,8 @@ impl Replay<'_> {
         match there {
             // Its own next name is the one to give.
             Some(other) if self.index.names.is_later(other, id) => return Ok(()),
-            Some(other) if Some(other) != replaces => {
+            // Nor is one that records replaced before anybody else's.
+            Some(other) if Some(other) != replaces && !self.index.names.is_dead(other) => {
                 return self.keep_temp(path, temp, "another program put its own file here");
             }
             _ => {}
