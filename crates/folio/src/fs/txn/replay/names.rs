@@ -46,7 +46,7 @@ impl Names {
             Op::Append { path, id, .. } => self.known.entry(*id).or_default().name(path),
             Op::Install { path, temp, id, replaces } => {
                 if let Some(replaced) = replaces {
-                    self.known.entry(*replaced).or_default().unname(path);
+                    self.taken(*replaced, path);
                 }
                 self.installs += 1;
                 let known = self.known.entry(*id).or_default();
@@ -55,23 +55,24 @@ impl Names {
                 known.name(path);
             }
             Op::Move { from: Place::Path(from), to: Place::Path(to), id } => {
-                let known = self.known.entry(*id).or_default();
-                known.name(from);
-                known.unname(from);
-                known.name(to);
+                self.taken(*id, from);
+                self.known.entry(*id).or_default().name(to);
             }
             Op::Move { from: Place::Path(folder), to: Place::Temp(_), .. } => {
                 let below = format!("{folder}/");
                 let names = self.known.values_mut().flat_map(|known| &mut known.names);
                 names.filter(|name| name.path.starts_with(&below)).for_each(|name| name.lasts = false);
             }
-            Op::Remove { path, id } => {
-                let known = self.known.entry(*id).or_default();
-                known.name(path);
-                known.unname(path);
-            }
+            Op::Remove { path, id } => self.taken(*id, path),
             Op::Move { .. } | Op::Put { .. } | Op::Delete { .. } | Op::Cut { .. } => {}
         }
+    }
+
+    /// A segment loses a name, which it may have had since before the first record.
+    fn taken(&mut self, id: Id, path: &str) {
+        let known = self.known.entry(id).or_default();
+        known.name(path);
+        known.unname(path);
     }
 
     /// True for a segment that records removed in the end, under each of its names.
