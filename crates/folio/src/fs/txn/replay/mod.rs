@@ -107,8 +107,10 @@ impl<'a> Replay<'a> {
             Op::Install { path, temp, id, replaces } => self.install(path, temp, *id, *replaces)?,
             Op::Move { from, to, id } => self.rename(from, to, *id)?,
             Op::Remove { path, id } => {
-                // A power loss may have brought back what records had replaced there before.
-                let goes = |there| there == *id || self.index.names.is_dead(there);
+                // A power loss may have brought back what records had replaced there before; and a later record may have
+                // given the same file this name again.
+                let names = &self.index.names;
+                let goes = |there| (there == *id || names.is_dead(there)) && !names.keeps(there, path);
                 if self.stat(path)?.is_some_and(|meta| goes(meta.id())) {
                     self.tell(path, "it is removed", false);
                     if self.ground.is_some() {

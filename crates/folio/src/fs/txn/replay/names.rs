@@ -80,6 +80,11 @@ impl Names {
         self.known.get(&id).is_some_and(|known| !known.names.is_empty() && known.names.iter().all(|name| !name.lasts))
     }
 
+    /// True where no later record takes the name away from it.
+    pub(super) fn keeps(&self, id: Id, path: &str) -> bool {
+        self.known.get(&id).is_some_and(|known| known.names.iter().any(|name| name.path == path && name.lasts))
+    }
+
     /// Every name that it had.
     pub(super) fn of(&self, id: Id) -> Vec<String> {
         self.known.get(&id).map(|known| known.names.iter().map(|name| name.path.clone()).collect()).unwrap_or_default()
