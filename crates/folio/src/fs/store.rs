@@ -189,8 +189,11 @@ impl Store {
                 // One on the way was removed as empty just then.
                 Err(error) if error.is(&[Errno::NOENT]) && attempt < ATTEMPTS => attempt += 1,
                 made => {
-                    let durable = made.and_then(|(folder, grown)| grown.iter().try_for_each(Dir::sync).map(|()| folder));
-                    return durable.map_err(|error| error.writing(&self.shown(base, rel)));
+                    let shown = self.shown(base, rel);
+                    let (folder, grown) = made.map_err(|error| error.writing(&shown))?;
+                    // Whoever finds the folder takes it for durable.
+                    grown.iter().try_for_each(Dir::sync).map_err(|error| self.unknown(&shown, &error))?;
+                    return Ok(folder);
                 }
             }
         }
