@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 
 const NAME: &str = "lock";
 const MAX_CONTENT: usize = 4_096;
+/// What a holder leaves behind that has made everything durable.
+const CLOSED: &[u8] = b"closed\n";
 /// A holder that just took the lock gets this long to write who it is.
 const INTRODUCTION: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(5);
@@ -48,6 +50,10 @@ impl Holder {
 pub(crate) struct RootLock {
     file: File,
     holder: Mutex<Holder>,
+    /// The holder before this one made everything durable.
+    was_closed: bool,
+    /// So does this one, and has said so.
+    is_closed: bool,
 }
 
 impl RootLock {
@@ -83,8 +89,19 @@ impl RootLock {
     fn introduce(file: File, program: &str) -> Result<Self> {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
         let holder = Holder { program: program.to_owned(), pid, address: None };
+        let was_closed = file.read_some(0, MAX_CONTENT)? == CLOSED;
         write(&file, &holder)?;
-        Ok(Self { file, holder: Mutex::new(holder) })
+        Ok(Self { file, holder: Mutex::new(holder), was_closed, is_closed: false })
+    }
+
+    /// True where the holder before made everything durable. Else what is found may be in the system's memory alone.
+    pub(crate) fn was_closed(&self) -> bool {
+        self.was_closed
+    }
+
+    /// Lets go of the lock, and says that everything is durable.
+    pub(crate) fn close(mut self) {
+        self.is_closed = self.file.truncate(0).and_then(|()| self.file.write_all_at(CLOSED, 0)).is_ok();
     }
 
     /// Writes into the lock where the holder can be reached.
@@ -97,8 +114,10 @@ impl RootLock {
 
 impl Drop for RootLock {
     fn drop(&mut self) {
-        // So that nobody is told of a holder that is gone; if it fails, the check of the pid covers most of it.
-        let _ = self.file.truncate(0);
+        if !self.is_closed {
+            // So that nobody is told of a holder that is gone; if it fails, the check of the pid covers most of it.
+            let _ = self.file.truncate(0);
+        }
     }
 }
 

@@ -65,8 +65,6 @@ impl RootFile {
         let of =
             |content| Self { folder: folder.clone(), tmp: tmp.clone(), content: Mutex::new(content), writing: Mutex::new(()) };
         if let Some(content) = stored {
-            // An earlier open may have ended before its name was durable, and what follows relies on the id.
-            folder.sync()?;
             return Ok(of(content));
         }
         let id = fresh_name()?;

@@ -113,6 +113,10 @@ impl Store {
         if !repairing {
             pending.check()?;
         }
+        if !lock.was_closed() {
+            // A name that an earlier run did not come to sync must not be built upon.
+            root.sync_file_system()?;
+        }
         let recovered = if pending.is_empty() { Vec::new() } else { replay::replay(&ground, &pending)? };
         if pending.damage().is_some() {
             set_journal_aside(&ground, &journal)?;
@@ -353,7 +357,13 @@ impl Store {
         let store = Arc::clone(self);
         off_runtime(move || {
             let outcome = store.settle();
-            store.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let lock = store.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(lock) = lock
+                && outcome.is_ok()
+                && store.failure.check().is_ok()
+            {
+                lock.close();
+            }
             drop(closed);
             outcome
         })
