@@ -112,10 +112,11 @@ impl Ground {
         }
     }
 
-    /// Tries once more with the room that is kept for that, where the disk is full.
+    /// Tries once more with the room that is kept for that, where the disk is full. Not after a failed sync, whatever it
+    /// says: another one would prove nothing.
     fn with_room<T>(&self, change: impl Fn() -> VfsResult<T>) -> VfsResult<T> {
         match change() {
-            Err(error) if error.disk_full() && self.room.give() => change(),
+            Err(error) if error.disk_full() && error.doing != "sync" && self.room.give() => change(),
             other => other,
         }
     }
