@@ -18,8 +18,6 @@ pub enum Need {
     Clock,
     /// [`Harness::root`].
     PlainFiles,
-    /// [`Project::commit`](folio::Project::commit), until every driver has it.
-    Commit,
 }
 
 impl fmt::Display for Need {
@@ -29,7 +27,6 @@ impl fmt::Display for Need {
             Self::Crash => "opening again without having closed",
             Self::Clock => "a clock that can be set",
             Self::PlainFiles => "a folder of plain files",
-            Self::Commit => "commits of several operations",
         })
     }
 }

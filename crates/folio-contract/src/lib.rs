@@ -39,7 +39,6 @@
 //!             Need::Clock => Some("this harness leaves the system's clock in place"),
 //!             Need::Reopen | Need::Crash => Some("what is kept in memory is gone with the driver"),
 //!             Need::PlainFiles => Some("nothing is kept on disk"),
-//!             Need::Commit => None,
 //!         }
 //!     }
 //! }

@@ -57,7 +57,7 @@ impl Harness for OverFiles {
 
     fn lacks(&self, need: Need) -> Option<&'static str> {
         match need {
-            Need::Clock | Need::Reopen | Need::Crash | Need::PlainFiles | Need::Commit => None,
+            Need::Clock | Need::Reopen | Need::Crash | Need::PlainFiles => None,
         }
     }
 

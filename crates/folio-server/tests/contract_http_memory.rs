@@ -41,7 +41,7 @@ impl Harness for OverMemory {
 
     fn lacks(&self, need: Need) -> Option<&'static str> {
         match need {
-            Need::Clock | Need::Reopen | Need::Commit => None,
+            Need::Clock | Need::Reopen => None,
             Need::Crash => Some("a crash takes along what is kept in memory"),
             Need::PlainFiles => Some("nothing is kept on disk"),
         }

@@ -27,7 +27,7 @@ impl Harness for Memory {
 
     fn lacks(&self, need: Need) -> Option<&'static str> {
         match need {
-            Need::Clock | Need::Commit => None,
+            Need::Clock => None,
             Need::Reopen | Need::Crash => Some("what is kept in memory is gone with the driver"),
             Need::PlainFiles => Some("nothing is kept on disk"),
         }

@@ -80,8 +80,7 @@ impl Values {
             87..92 => self.list_files().await,
             92..98 => self.told().await,
             98..100 => self.reopen().await,
-            _ if self.ctx.has(Need::Commit) => self.commit().await,
-            _ => self.put(key).await,
+            _ => self.commit().await,
         }
     }
 

@@ -14,11 +14,11 @@ use crate::make::{data, json, key, keyed, log_name, numbers, on_log, patch_doc, 
 use crate::races::{MANY, at_once};
 
 cases! { "race":
-    one_of_16_commits_wins_a_tag [Commit],
-    commits_and_single_writes_share_one_tag [Commit],
-    commits_in_any_order_of_targets_all_end [Commit],
-    all_of_a_commit_comes_from_one [Commit],
-    one_commit_of_many_retries_is_done [Commit],
+    one_of_16_commits_wins_a_tag,
+    commits_and_single_writes_share_one_tag,
+    commits_in_any_order_of_targets_all_end,
+    all_of_a_commit_comes_from_one,
+    one_commit_of_many_retries_is_done,
 }
 
 const ROUNDS: u64 = 8;

@@ -49,7 +49,7 @@ impl Harness for Files {
 
     fn lacks(&self, need: Need) -> Option<&'static str> {
         match need {
-            Need::Reopen | Need::Crash | Need::Clock | Need::PlainFiles | Need::Commit => None,
+            Need::Reopen | Need::Crash | Need::Clock | Need::PlainFiles => None,
         }
     }
 
