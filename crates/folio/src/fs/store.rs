@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::io::Errno;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::changes::Changes;
@@ -35,9 +34,6 @@ pub(crate) const FOLDER: &str = ".folio";
 const JOURNAL: &str = "journal";
 const TMP: &str = "tmp";
 const QUARANTINE: &str = "quarantine";
-
-/// How often a folder that is removed as empty, just when something is to come into it, is made again.
-pub(crate) const ATTEMPTS: usize = 100;
 
 /// An open root.
 #[derive(Debug)]
@@ -187,20 +183,11 @@ impl Store {
     /// Makes a folder below `base`, with those on its way, durably, and opens it: a synced file that gets its name there
     /// must not be lost with its folder.
     pub(crate) fn folder(&self, base: &Dir, rel: &str) -> Result<Dir> {
-        let mut attempt = 0;
-        loop {
-            match base.make_dirs(rel) {
-                // One on the way was removed as empty just then.
-                Err(error) if error.is(&[Errno::NOENT]) && attempt < ATTEMPTS => attempt += 1,
-                made => {
-                    let shown = self.shown(base, rel);
-                    let (folder, grown) = made.map_err(|error| error.writing(&shown))?;
-                    // Whoever finds the folder takes it for durable.
-                    grown.iter().try_for_each(Dir::sync).map_err(|error| self.unknown(&shown, &error))?;
-                    return Ok(folder);
-                }
-            }
-        }
+        tree::make(base, rel).map_err(|error| {
+            let shown = self.shown(base, rel);
+            // Whoever finds a folder takes it for durable.
+            if error.doing == "sync" { self.unknown(&shown, &error) } else { error.writing(&shown) }
+        })
     }
 
     /// Before every write.

@@ -3,8 +3,30 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 use super::temp::fresh_name;
 use super::vfs::{Access, Dir, Kind, VfsResult};
+
+/// How often a folder that is removed as empty, just when something is to come into it, is made again.
+pub(crate) const ATTEMPTS: usize = 100;
+
+/// Makes a folder below `base`, with those on its way, durably, and opens it.
+///
+/// # Errors
+/// Also where it fails, what was made on the way is durable, unless it is the sync that failed.
+pub(crate) fn make(base: &Dir, rel: &str) -> VfsResult<Dir> {
+    let (mut grown, mut attempt) = (Vec::new(), 0);
+    let made = loop {
+        match base.grow(rel, &mut grown) {
+            // One on the way was removed as empty just then.
+            Err(error) if error.is(&[Errno::NOENT]) && attempt < ATTEMPTS => attempt += 1,
+            made => break made,
+        }
+    };
+    grown.iter().try_for_each(Dir::sync)?;
+    made
+}
 
 /// Folders nested deeper than this are moved up first, so that neither the stack nor open files grow with the depth.
 const DEEP: usize = 32;

@@ -10,8 +10,8 @@ use super::room::Room;
 use super::{Means, Step};
 use crate::fs::journal::{Dirty, Held};
 use crate::fs::quarantine::Quarantine;
-use crate::fs::store::ATTEMPTS;
 use crate::fs::temp::TempFile;
+use crate::fs::tree::{self, ATTEMPTS};
 use crate::fs::vfs::{Access, Dir, File, Meta, VfsError, VfsResult};
 
 /// Where changes are made.
@@ -265,21 +265,7 @@ impl Ground {
 
     /// A folder below the root, made with those on its way, durably.
     pub(super) fn folder(&self, path: &str) -> VfsResult<Dir> {
-        if path.is_empty() {
-            return Ok(self.root.clone());
-        }
-        let mut attempt = 0;
-        loop {
-            match self.root.make_dirs(path) {
-                // One on the way was removed as empty just then.
-                Err(error) if error.is(&[Errno::NOENT]) && attempt < ATTEMPTS => attempt += 1,
-                made => {
-                    let (folder, grown) = made?;
-                    grown.iter().try_for_each(Dir::sync)?;
-                    return Ok(folder);
-                }
-            }
-        }
+        if path.is_empty() { Ok(self.root.clone()) } else { tree::make(&self.root, path) }
     }
 }
 

@@ -148,9 +148,16 @@ impl Dir {
     /// Makes a folder with those on its way, and opens it. Also returns the folders that got a new one in them: they
     /// need a [`Dir::sync`].
     pub(crate) fn make_dirs(&self, rel: impl AsRef<Path>) -> VfsResult<(Self, Vec<Self>)> {
+        let mut grown = Vec::new();
+        let folder = self.grow(rel, &mut grown)?;
+        Ok((folder, grown))
+    }
+
+    /// As [`Dir::make_dirs`], and tells the folders that got a new one also where it fails further on.
+    pub(crate) fn grow(&self, rel: impl AsRef<Path>, grown: &mut Vec<Self>) -> VfsResult<Self> {
         let rel = rel.as_ref();
         self.checked("make", rel)?;
-        let (mut folder, mut grown) = (self.clone(), Vec::new());
+        let mut folder = self.clone();
         for segment in rel.components() {
             let Component::Normal(name) = segment else { continue };
             let there = match folder.dir(name)? {
@@ -165,7 +172,7 @@ impl Dir {
             };
             folder = there;
         }
-        Ok((folder, grown))
+        Ok(folder)
     }
 
     /// Opens a regular file; `None` where nothing stands there.
