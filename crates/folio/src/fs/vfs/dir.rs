@@ -18,6 +18,9 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 /// How often an `openat2` that the kernel could not decide is asked again.
 const UNDECIDED: usize = 100;
 
+/// How often one is asked again that the kernel says leads outside.
+const SWAPPED: usize = 10;
+
 /// An open folder. Cheap to clone; all clones are the same open folder, wherever it is moved.
 #[derive(Clone, Debug)]
 pub(crate) struct Dir {
@@ -101,6 +104,8 @@ impl Dir {
                 Err(Errno::INTR) => {}
                 // Another rename or mount raced with the resolution.
                 Err(Errno::AGAIN) if tries < UNDECIDED => tries += 1,
+                // Also told of a file that is swapped out of its folder just then; else it stays so.
+                Err(Errno::XDEV) if tries < SWAPPED => tries += 1,
                 other => return other,
             }
         }

@@ -265,3 +265,33 @@ fn reserved_room_does_not_change_the_length_and_a_removed_file_has_no_links() {
     dir.unlink("a").unwrap();
     assert_eq!(file.meta().unwrap().links, 0);
 }
+
+/// A file that is swapped out of its folder is outside by the time that its way is checked.
+#[test]
+fn a_name_whose_file_is_swapped_leads_to_one_of_the_two() {
+    let temp = tempfile::tempdir().unwrap();
+    let outer = Dir::open_root(temp.path()).unwrap();
+    let (inside, other) = (outer.make_dirs("in").unwrap().0, outer.make_dirs("tmp").unwrap().0);
+    inside.create_new("a", Access::Append).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                        assert!(inside.open("a", Access::Read).unwrap().is_some());
+                        assert!(inside.stat("a").unwrap().is_some());
+                    }
+                })
+            })
+            .collect();
+        for n in 0..5_000 {
+            let name = n.to_string();
+            other.create_new(&name, Access::Append).unwrap();
+            assert!(other.exchange(&name, &inside, "a").unwrap());
+            other.unlink(&name).unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::SeqCst);
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+    });
+}
