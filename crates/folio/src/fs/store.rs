@@ -278,6 +278,16 @@ impl Store {
         self.tmp.sync()
     }
 
+    /// Makes the content of a document or file durable before it gets its name, where the journal does not hold it durably:
+    /// because it is not `inline`, or in a weak mode.
+    pub(crate) fn settle_content(&self, temp: &TempFile, inline: bool) -> VfsResult<()> {
+        match (inline, self.options.durability) {
+            (true, Durability::Sync) => Ok(()),
+            (true, _) => temp.file().sync_all(),
+            (false, _) => self.settle_temp(temp),
+        }
+    }
+
     /// Writes into the lock where this process can be reached.
     pub(crate) fn announce(&self, address: &str) -> Result<()> {
         match &*self.lock.lock().unwrap_or_else(PoisonError::into_inner) {

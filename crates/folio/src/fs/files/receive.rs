@@ -45,7 +45,7 @@ impl Growing {
     /// Many bytes are synced here; few go into the journal.
     fn finish(&mut self, store: &Store, pieces: &[Bytes]) -> VfsResult<()> {
         self.add(pieces)?;
-        if self.inline.is_none() { store.settle_temp(&self.temp) } else { Ok(()) }
+        store.settle_content(&self.temp, self.inline.is_some())
     }
 }
 

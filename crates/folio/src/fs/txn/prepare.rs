@@ -26,11 +26,9 @@ impl Prepared {
     pub(crate) fn of(store: &Store, bytes: Vec<u8>, etag: Etag) -> VfsResult<Self> {
         let temp = store.temp()?;
         temp.file().append_all(&bytes)?;
-        if bytes.len() <= INLINE {
-            return Ok(Self { temp, inline: Some(bytes), etag });
-        }
-        store.settle_temp(&temp)?;
-        Ok(Self { temp, inline: None, etag })
+        let inline = (bytes.len() <= INLINE).then_some(bytes);
+        store.settle_content(&temp, inline.is_some())?;
+        Ok(Self { temp, inline, etag })
     }
 
     /// The step that gives it the name `name` in `folder`, which is `path` in the root. `before` stands there now.
