@@ -8,15 +8,17 @@
 //! <root>/<project>/.meta/          documents <key>.json, the log history.jsonl, named logs in logs/
 //! ```
 //!
-//! It needs Linux 5.6 or newer. Edits by other programs are noticed on file systems of this machine; on a network file
+//! It needs Linux 5.8 or newer. Edits by other programs are noticed on file systems of this machine; on a network file
 //! system the edits of other machines are not.
 //!
 //! | room | what it knows |
 //! | --- | --- |
 //! | `vfs`, `temp`, `tree`, `fold` | file operations that stay inside a folder; files in the making; whole folders; folded names |
 //! | `store`, `lock`, `root`, `epochs` | an open root: who holds it, what it gave out |
-//! | `gates`, `failure`, `flush`, `quarantine`, `pace` | who waits for whom; fail stop; syncing later; what was set aside; threads |
-//! | `replace`, `docs`, `files`, `log` | one file replaced whole; the three kinds of things in a project |
+//! | `gates`, `failure`, `quarantine`, `pace` | who waits for whom; fail stop; what was set aside; threads |
+//! | `journal` | what commits at the same moment shares one sync: records as bytes |
+//! | `txn` | what records mean: making changes ready, making them, making them again after a crash |
+//! | `replace`, `docs`, `files`, `log`, `commit` | one file replaced whole; the three kinds of things in a project; several at once |
 //! | `changes`, `watch` | who is told of what; edits of other programs |
 //! | `doctor` | checks a root, repairs what can be |
 //! | `projects`, `draft`, `copy`, `project`, `driver` | projects, and the contract |

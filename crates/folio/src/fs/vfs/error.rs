@@ -77,7 +77,7 @@ impl VfsError {
         match self.reason {
             Reason::Os(Errno::LOOP) => "a symbolic link stands on the way, and links are not followed".into(),
             Reason::Os(Errno::XDEV) => "it lies on another file system, or outside".into(),
-            Reason::Os(Errno::NOSYS) => format!("{} (Folio needs Linux 5.6 or newer)", Errno::NOSYS),
+            Reason::Os(Errno::NOSYS) => format!("{} (Folio needs Linux 5.8 or newer)", Errno::NOSYS),
             Reason::Os(errno) => errno.to_string(),
             Reason::Stands(kind) => format!("a {kind} stands there"),
             Reason::BadPath => "not a path below this folder".into(),
