@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::cursor::Seq;
+use crate::cursor::{END, Seq};
 use crate::name::LogName;
 
 /// Names of a log's files, relative to the project's folder.
@@ -58,12 +58,12 @@ pub(crate) fn sealed_name(first: Seq) -> String {
     name
 }
 
-/// The reverse of [`sealed_name`].
+/// The reverse of [`sealed_name`]; `None` also for a seq that no entry can have.
 pub(crate) fn parse_sealed(name: &str) -> Option<Seq> {
     let digits = name.strip_suffix(".jsonl")?;
     let plain = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
     let first = plain.then(|| digits.parse::<Seq>().ok())??;
-    (first > 0).then_some(first)
+    (0 < first && first < END).then_some(first)
 }
 
 #[cfg(test)]
@@ -84,6 +84,7 @@ mod tests {
             "00000000000000000000.jsonl",
             "+0000000000000000051.jsonl",
             "00000000000000000051.jsonl.tmp",
+            "00009007199254740992.jsonl",
             "99999999999999999999.jsonl",
         ] {
             assert_eq!(parse_sealed(bad), None, "{bad}");
