@@ -1,89 +1,46 @@
-//! A store that is killed at any system call: what was acknowledged is there, units are whole, nothing is in between.
-//!
-//! The workload runs in a child process under `strace`, which kills it at the n-th call that writes, syncs, renames or
-//! removes. Then the root is opened again and checked. Points are drawn at random (the seed is printed);
-//! `FOLIO_KILL_POINTS=9999` visits every call, `FOLIO_SEED=…` repeats a sweep.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+//! Logs alone: appends, rotation, compaction, forks, deletion, and retries of all of them.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
-use std::future::Future;
-use std::io::Write;
+use std::io::{IoSlice, Write};
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
 use folio::fs::{FsDriver, FsOptions, doctor};
 use folio::{
-    AppendLog, AppendOptions, AppendOutcome, Cursor, Data, Driver, GapReason, Json, LogEvent, LogName, Position, ProjectId,
-    ReadOptions, Start,
+    AppendLog, AppendOptions, AppendOutcome, Cursor, Data, Driver, Json, LogEvent, LogName, ProjectId, ReadOptions, Start,
 };
 use futures_util::StreamExt;
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::Failed;
 
-const CHILD: &str = "FOLIO_KILL_ROOT";
-const ACKS: &str = "FOLIO_KILL_ACKS";
-/// What the child does: any value for the first write behind a torn tail, else the workload.
-const TORN: &str = "FOLIO_KILL_TORN";
-const CALLS: &str = "write,pwrite64,fdatasync,fsync,renameat2,unlinkat,linkat,mkdirat,ftruncate";
-const POINTS: usize = 60;
-const TORN_POINTS: usize = 15;
+use super::Outcome;
+use super::strace::{self, Tally};
+
+const POINTS: usize = 40;
 const STEPS: u64 = 40;
-
-type Outcome<T = ()> = Result<T, Failed>;
-
-fn main() -> ExitCode {
-    if let Some(root) = std::env::var_os(CHILD) {
-        let acks = std::env::var_os(ACKS).expect("where to note what was acknowledged");
-        // One thread for all disk work, because strace counts the calls of each thread on its own.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
-        match std::env::var_os(TORN) {
-            Some(_) => runtime.block_on(write_behind_torn_tail(root.as_ref())),
-            None => runtime.block_on(work(root.as_ref(), acks.as_ref())),
-        }
-        return ExitCode::SUCCESS;
-    }
-    let tests = vec![
-        Trial::ignorable_test("killed_at_any_call", || traced(sweep)),
-        Trial::ignorable_test("killed_while_a_torn_tail_is_set_aside", || traced(torn_tail)),
-        Trial::ignorable_test("failing_append_sync", || traced(failing_append_sync)),
-    ];
-    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
-    libtest_mimic::run(&arguments, tests).exit_code()
-}
-
-fn traced(test: fn() -> Outcome) -> Outcome<Completion> {
-    match Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).status() {
-        Err(error) => return Ok(Completion::ignored_with(format!("strace can't be run: {error}"))),
-        Ok(status) if !status.success() => return Ok(Completion::ignored_with("this process may not trace others")),
-        Ok(_) => {}
-    }
-    test().map(|()| Completion::Completed)
-}
 
 fn options() -> FsOptions {
     FsOptions { segment_bytes: 900, ..FsOptions::default() }
 }
 
-fn project() -> ProjectId {
+pub(super) fn project() -> ProjectId {
     ProjectId::new("p").unwrap()
 }
 
-fn log(driver: &FsDriver, name: &str) -> Arc<dyn AppendLog> {
+pub(super) fn log(driver: &FsDriver, name: &str) -> Arc<dyn AppendLog> {
     driver.project(&project()).log(&LogName::new(name).unwrap())
 }
 
 /// Unit `step` has `step % 3 + 1` entries; each names its place.
-fn unit(step: u64) -> Vec<Data> {
+pub(super) fn unit(step: u64) -> Vec<Data> {
     let size = step % 3 + 1;
     (0..size).map(|at| Data::Json(Json::from_value(&[step, at, size]).unwrap())).collect()
 }
 
 /// Appends, rotates, compacts, forks and deletes; notes what it begins and what was acknowledged.
-async fn work(root: &Path, acks: &Path) {
+pub(super) async fn work(root: &Path, acks: &Path) {
     let mut acks = OpenOptions::new().create(true).append(true).open(acks).unwrap();
-    let mut note = |what: String| acks.write_all(format!("{what}\n").as_bytes()).unwrap();
+    let mut note = |what: String| note(&mut acks, &what);
     let driver = FsDriver::open(root, options()).await.unwrap();
     driver.create_project(&project()).await.unwrap();
     for step in 0..STEPS {
@@ -115,6 +72,12 @@ async fn work(root: &Path, acks: &Path) {
     driver.close().await.unwrap();
 }
 
+/// By a call that none is struck at.
+pub(super) fn note(acks: &mut std::fs::File, what: &str) {
+    let line = format!("{what}\n");
+    assert_eq!(acks.write_vectored(&[IoSlice::new(line.as_bytes())]).unwrap(), line.len());
+}
+
 /// A log of several segments, and its fork: made, and deleted in that order. The name is free again in the end.
 async fn short_lived(driver: &FsDriver, note: &mut impl FnMut(String)) {
     let (source, fork) = (log(driver, "short"), LogName::new("lived/fork").unwrap());
@@ -142,137 +105,21 @@ async fn append_large(log: &dyn AppendLog, at: u64) -> Outcome {
     }
 }
 
-/// The child's command, with these arguments for strace.
-fn child(root: &Path, acks: &Path, strace: &[&str]) -> Command {
-    let mut command = Command::new("strace");
-    command.arg("-f").args(strace).arg("--").arg(std::env::current_exe().unwrap());
-    command.env(CHILD, root).env(ACKS, acks).stdout(Stdio::null()).stderr(Stdio::null());
-    command
-}
-
-/// The calls of a run by the thread that makes most of them: `(name, how many of that name so far)`, in order.
-fn calls_of(command: impl FnOnce(&[&str]) -> Command) -> Outcome<Vec<(String, u64)>> {
-    let trace = tempfile::NamedTempFile::new()?;
-    let shown = trace.path().display().to_string();
-    let done = command(&["-o", &shown, "-e", &format!("trace={CALLS}")]).status()?;
-    if !done.success() {
-        return Err("the workload fails by itself".into());
-    }
-    let mut threads: BTreeMap<String, Vec<(String, u64)>> = BTreeMap::new();
-    for line in std::fs::read_to_string(trace.path())?.lines() {
-        let Some((thread, call)) = line.split_once(' ') else { continue };
-        let Some((name, _)) = call.trim_start().split_once('(') else { continue };
-        let calls = threads.entry(thread.to_owned()).or_default();
-        let before = calls.iter().filter(|(known, _)| known == name).count() as u64;
-        calls.push((name.to_owned(), before + 1));
-    }
-    threads.into_values().max_by_key(Vec::len).ok_or_else(|| "no calls were seen".into())
-}
-
-/// The points where a run that makes these calls is killed: drawn at random, or all of them where so many are wanted.
-fn points(mut calls: Vec<(String, u64)>, usual: usize) -> Vec<(String, u64)> {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seed = number("FOLIO_SEED").unwrap_or_else(|| fastrand::u64(..));
-    let wanted = number("FOLIO_KILL_POINTS").and_then(|wanted| usize::try_from(wanted).ok()).unwrap_or(usual);
-    println!("FOLIO_SEED={seed} FOLIO_KILL_POINTS={wanted}, of {} calls", calls.len());
-    fastrand::Rng::with_seed(seed).shuffle(&mut calls);
-    calls.truncate(wanted);
-    calls
-}
-
-/// Runs the check after a kill, and says where that was.
-fn after_kill(name: &str, at: u64, check: impl Future<Output = Outcome> + Send + 'static) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    match runtime.block_on(async { tokio::spawn(check).await }) {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(failed)) => Err(format!("killed at {name} {at}: {}", failed.message().unwrap_or_default()).into()),
-        Err(panic) => Err(format!("killed at {name} {at}: {panic}").into()),
-    }
-}
-
-fn sweep() -> Outcome {
+pub(super) fn sweep() -> Outcome {
     let whole = tempfile::tempdir()?;
-    let calls = calls_of(|strace| child(&whole.path().join("root"), &whole.path().join("acks"), strace))?;
-    let points = points(calls, POINTS);
-    let (mut killed, mut acknowledged) = (0, 0);
-    for (name, at) in &points {
+    let calls = strace::calls_of(|strace| strace::child("logs", &whole.path().join("root"), &whole.path().join("acks"), strace))?;
+    let mut tally = Tally::new("kill", "logs");
+    for (name, at) in strace::points(calls, "FOLIO_KILL_POINTS", POINTS) {
         let temp = tempfile::tempdir()?;
         let (root, acks) = (temp.path().join("root"), temp.path().join("acks"));
         let kill = format!("inject={name}:signal=KILL:when={at}");
-        let status = child(&root, &acks, &["-o", "/dev/null", "-e", &kill]).status()?;
-        killed += usize::from(!status.success());
+        tally.point(!strace::child("logs", &root, &acks, &["-o", "/dev/null", "-e", &kill]).status()?.success());
         let told = std::fs::read_to_string(&acks).unwrap_or_default();
-        acknowledged += told.lines().filter(|line| line.starts_with("append ")).count();
-        after_kill(name, *at, async move { check(&root, &told).await })?;
+        let acknowledged = told.lines().filter(|line| line.starts_with("append ")).count();
+        let recovered = strace::after(&format!("killed at {name} {at}"), async move { check(&root, &told).await })?;
+        tally.operations(acknowledged, recovered);
     }
-    println!("{} points, {killed} killed, {acknowledged} acknowledged appends, all recovered", points.len());
-    if killed * 2 < points.len() { Err("hardly anything was killed: the sweep proves nothing".into()) } else { Ok(()) }
-}
-
-/// A log too large to be written anew, whose last entry was lost: until a new piece has begun, that must show.
-fn torn_tail() -> Outcome {
-    let torn = |strace: &[&str], root: &Path| {
-        let mut command = child(root, Path::new("/dev/null"), strace);
-        command.env(TORN, "yes");
-        command
-    };
-    let whole = tempfile::tempdir()?;
-    make_torn_tail(whole.path())?;
-    let calls = calls_of(|strace| torn(strace, whole.path()))?;
-    for (name, at) in points(calls, TORN_POINTS) {
-        let temp = tempfile::tempdir()?;
-        let lost = make_torn_tail(temp.path())?;
-        let kill = format!("inject={name}:signal=KILL:when={at}");
-        torn(&["-o", "/dev/null", "-e", &kill], temp.path()).status()?;
-        let root = temp.path().to_owned();
-        after_kill(&name, at, async move {
-            for _ in 0..2 {
-                let driver = FsDriver::open(&root, FsOptions::default()).await?;
-                let log = log(&driver, "history");
-                expect_lost(&*log, lost).await?;
-                let AppendOutcome::Appended(_) = log.append(unit(1), AppendOptions::default()).await? else { return Ok(()) };
-                expect_lost(&*log, lost).await?;
-                driver.close().await?;
-            }
-            Ok(())
-        })?;
-    }
-    Ok(())
-}
-
-/// Returns the position of the entry whose line is torn.
-fn make_torn_tail(root: &Path) -> Outcome<Position> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let head = runtime.block_on(async {
-        let driver = FsDriver::open(root, FsOptions::default()).await?;
-        driver.create_project(&project()).await?;
-        let large = Json::from_value(&"x".repeat(600_000))?;
-        let entries = vec![Data::Json(large.clone()), Data::Json(large)];
-        let log = log(&driver, "history");
-        let _ = log.append(entries, AppendOptions::default()).await?;
-        let _ = log.append(unit(0), AppendOptions::default()).await?;
-        let head = log.status().await?.head;
-        driver.close().await?;
-        Ok::<_, Failed>(head)
-    })?;
-    let file = OpenOptions::new().write(true).open(root.join("p/.meta/history.jsonl"))?;
-    file.set_len(file.metadata()?.len() - 5)?;
-    Ok(head)
-}
-
-async fn write_behind_torn_tail(root: &Path) {
-    let driver = FsDriver::open(root, FsOptions::default()).await.unwrap();
-    let _ = log(&driver, "history").append(unit(0), AppendOptions::default()).await.unwrap();
-    driver.close().await.unwrap();
-}
-
-/// A reader that has seen the entry at `lost` is told that it is not there any more, before anything else.
-async fn expect_lost(log: &dyn AppendLog, lost: Position) -> Outcome {
-    let page = log.read(ReadOptions { since: Some(lost.into()), ..ReadOptions::default() }).await?;
-    match page.gap {
-        Some(gap) if gap.reason == GapReason::Epoch && gap.resumes_after.seq == lost.seq - 1 => Ok(()),
-        gap => Err(format!("a reader at {lost} is told {gap:?}, and {} entries", page.entries.len()).into()),
-    }
+    tally.end()
 }
 
 /// What the child told of one log.
@@ -286,7 +133,8 @@ struct Told {
     truncating: u64,
 }
 
-async fn check(root: &Path, told: &str) -> Outcome {
+/// How many acknowledged appends were found.
+async fn check(root: &Path, told: &str) -> Outcome<usize> {
     let mut logs: BTreeMap<String, Told> = BTreeMap::new();
     let mut forks: BTreeMap<String, &str> = BTreeMap::new();
     let mut short = "none";
@@ -311,8 +159,9 @@ async fn check(root: &Path, told: &str) -> Outcome {
         }
     }
     let driver = FsDriver::open(root, options()).await?;
+    let mut found = 0;
     for (name, told) in &logs {
-        check_log(&driver, name, told).await.map_err(|e| format!("{name}: {}", e.message().unwrap_or_default()))?;
+        found += check_log(&driver, name, told).await.map_err(|e| format!("{name}: {}", e.message().unwrap_or_default()))?;
     }
     for (name, wanted) in forks {
         let there = log(&driver, &name).read(ReadOptions::default()).await;
@@ -333,7 +182,7 @@ async fn check(root: &Path, told: &str) -> Outcome {
     if report.is_damaged() || report.lost > 0 {
         return Err(format!("doctor after recovery: {:?}", report.findings).into());
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Whatever a kill left of the short-lived logs: they are whole or not there, and can be deleted and made anew.
@@ -362,11 +211,12 @@ async fn check_short(driver: &FsDriver, told: &str) -> Outcome {
     Ok(source.delete().await?)
 }
 
-async fn check_log(driver: &FsDriver, name: &str, told: &Told) -> Outcome {
+/// How many acknowledged appends to it were found, by their entries or by their keys.
+async fn check_log(driver: &FsDriver, name: &str, told: &Told) -> Outcome<usize> {
     let log = log(driver, name);
     let status = match log.status().await {
         Ok(status) => status,
-        Err(_) if told.units.is_empty() => return Ok(()),
+        Err(_) if told.units.is_empty() => return Ok(0),
         Err(error) => return Err(error.into()),
     };
     let horizons = [told.truncated, told.truncating.max(told.truncated)];
@@ -418,15 +268,15 @@ async fn check_log(driver: &FsDriver, name: &str, told: &Told) -> Outcome {
             return Err(format!("the retry was replayed: {}, the unit was there: {whole}", again.replayed).into());
         }
     }
-    Ok(())
+    Ok(told.units.len())
 }
 
 /// The sync of an append fails once: the outcome is unknown, nothing is retried, and reopening decides.
-fn failing_append_sync() -> Outcome {
+pub(super) fn failing_append_sync() -> Outcome {
     let temp = tempfile::tempdir()?;
     let (root, acks) = (temp.path().join("root"), temp.path().join("acks"));
     let inject = "inject=fdatasync:error=EIO:when=3";
-    let status = child(&root, &acks, &["-o", "/dev/null", "-e", inject]).status()?;
+    let status = strace::child("logs", &root, &acks, &["-o", "/dev/null", "-e", inject]).status()?;
     if status.success() {
         return Err("the workload did not notice the failed sync".into());
     }
@@ -436,5 +286,5 @@ fn failing_append_sync() -> Outcome {
         return Err(format!("it ended after {last:?}").into());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    runtime.block_on(async { check(&root, &told).await })
+    runtime.block_on(async { check(&root, &told).await }).map(drop)
 }
