@@ -4,36 +4,51 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use folio::Durability;
+use folio::{AppendLog, Durability};
 use tempfile::TempDir;
 
 use crate::Result;
-use crate::workload::{Payloads, Rate, Store, append, verify};
+use crate::workload::{Payloads, Rate, Store, append, verify, verify_history};
 
 const BATCH: u64 = 100;
 
-/// Tasks that append to one log, one entry at a time each, and wait for it to be durable.
+/// Where the tasks append.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Logs {
+    /// All to the same log.
+    One,
+    /// Each to a log of its own.
+    Own,
+}
+
+/// Tasks that append one entry at a time each, and wait for it to be durable.
 pub(crate) struct Tasks {
     root: TempDir,
     store: Store,
+    logs: Logs,
     payloads: Vec<Arc<Payloads>>,
     counts: Vec<u64>,
     rate: Rate,
 }
 
 impl Tasks {
-    pub(crate) async fn new(dir: &Path, tasks: u64) -> Result<Self> {
+    pub(crate) async fn new(dir: &Path, tasks: u64, logs: Logs) -> Result<Self> {
         let root = tempfile::tempdir_in(dir)?;
         let store = Store::open(root.path(), Durability::Sync).await?;
-        let payloads = (0..tasks).map(|task| Ok(Arc::new(Payloads::new(task)?))).collect::<Result<Vec<_>>>()?;
+        let writer = |task| if logs == Logs::One { task } else { 0 };
+        let payloads = (0..tasks).map(|task| Ok(Arc::new(Payloads::new(writer(task))?))).collect::<Result<Vec<_>>>()?;
         let counts = vec![0; payloads.len()];
-        Ok(Self { root, store, payloads, counts, rate: Rate::default() })
+        Ok(Self { root, store, logs, payloads, counts, rate: Rate::default() })
+    }
+
+    fn log(&self, task: usize) -> Result<Arc<dyn AppendLog>> {
+        Ok(if self.logs == Logs::One { self.store.log() } else { self.store.log_number(task)? })
     }
 
     pub(crate) async fn run(&mut self, time: Duration) -> Result<()> {
         let (mut running, begin) = (Vec::new(), Instant::now());
-        for (payloads, count) in self.payloads.iter().zip(&self.counts) {
-            let (log, payloads, mut count) = (self.store.log(), Arc::clone(payloads), *count);
+        for (task, (payloads, count)) in self.payloads.iter().zip(&self.counts).enumerate() {
+            let (log, payloads, mut count) = (self.log(task)?, Arc::clone(payloads), *count);
             running.push(tokio::spawn(async move {
                 while begin.elapsed() < time {
                     append(&*log, vec![payloads.get(count)]).await?;
@@ -53,7 +68,16 @@ impl Tasks {
     /// Appends per second, once all of them were found again.
     pub(crate) async fn finish(self) -> Result<f64> {
         self.store.close().await?;
-        verify(self.root.path(), &self.counts).await?;
+        let store = Store::open(self.root.path(), Durability::Sync).await?;
+        match self.logs {
+            Logs::One => verify(&*store.log(), &self.counts).await?,
+            Logs::Own => {
+                for (task, &count) in self.counts.iter().enumerate() {
+                    verify(&*store.log_number(task)?, &[count]).await?;
+                }
+            }
+        }
+        store.close().await?;
         Ok(self.rate.per_second())
     }
 }
@@ -70,6 +94,6 @@ pub(crate) async fn batches(dir: &Path, time: Duration) -> Result<f64> {
     }
     rate.add(count, begin);
     store.close().await?;
-    verify(root.path(), &[count]).await?;
+    verify_history(root.path(), &[count]).await?;
     Ok(rate.per_second())
 }

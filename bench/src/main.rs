@@ -4,10 +4,12 @@
 //! `cargo run --release -p folio-bench` prints Markdown; `-- --help` tells the rest.
 
 mod append;
+mod docs;
 mod machine;
 mod memory;
 mod open;
 mod raw;
+mod replay;
 mod report;
 mod samples;
 mod workload;
@@ -20,7 +22,8 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
-use crate::append::Tasks;
+use crate::append::{Logs, Tasks};
+use crate::docs::Writers;
 use crate::raw::Raw;
 use crate::report::Report;
 use crate::samples::Samples;
@@ -44,7 +47,7 @@ struct Arguments {
     /// Write the figures as JSON, too.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Only what has this in its name: append, open, memory.
+    /// Only what has this in its name: append, open, replay, memory.
     #[arg(long)]
     only: Option<String>,
     /// End with status 1 where a target is missed.
@@ -80,6 +83,13 @@ fn run(arguments: &Arguments) -> Result<Report> {
     if arguments.wants("open") {
         measure_opening(arguments, &runtime, &mut report)?;
     }
+    if arguments.wants("replay") {
+        let mut rates = Samples::default();
+        for _ in 0..arguments.rounds {
+            rates.add(runtime.block_on(async { replay::Crashed::new(&arguments.dir).await?.open().await })?);
+        }
+        report.add("open a root whose journal has to be replayed", "MB/s", &rates).at_least(200.0);
+    }
     if arguments.wants("memory") {
         let mut resident = Samples::default();
         for _ in 0..arguments.rounds.min(3) {
@@ -95,47 +105,51 @@ fn run(arguments: &Arguments) -> Result<Report> {
     Ok(report)
 }
 
-/// One task, 64 tasks and the machine itself take turns, in slices so short that a machine that slows down slows all.
+/// Those who append and the machine itself take turns, in slices so short that a machine that slows down slows all.
 const SLICE: Duration = Duration::from_millis(100);
 
 fn measure_appends(arguments: &Arguments, runtime: &tokio::runtime::Runtime, report: &mut Report) -> Result<()> {
     let time = Duration::from_secs_f64(arguments.seconds);
-    let (mut raw, mut one, mut many, mut batches) = <(Samples, Samples, Samples, Samples)>::default();
-    let (mut one_ratio, mut many_ratio) = (Samples::default(), Samples::default());
+    let mut raw = Samples::default();
+    let mut rows: [(&str, f64, Samples, Samples); 4] = [
+        ("library, `sync`, one task", 0.8, Samples::default(), Samples::default()),
+        ("library, `sync`, 64 tasks on one log", 10.0, Samples::default(), Samples::default()),
+        ("library, `sync`, 32 tasks on 32 logs", 6.0, Samples::default(), Samples::default()),
+        ("library, `sync`, 32 tasks put 32 documents, If-Match", 4.0, Samples::default(), Samples::default()),
+    ];
+    let mut batches = Samples::default();
     for _ in 0..arguments.rounds {
-        let rates = runtime.block_on(take_turns(&arguments.dir, time))?;
-        raw.add(rates.raw);
-        one.add(rates.one);
-        many.add(rates.many);
-        one_ratio.add(rates.one / rates.raw);
-        many_ratio.add(rates.many / rates.raw);
+        let (of_raw, rates) = runtime.block_on(take_turns(&arguments.dir, time))?;
+        raw.add(of_raw);
+        for ((_, _, absolute, ratio), rate) in rows.iter_mut().zip(rates) {
+            absolute.add(rate);
+            ratio.add(rate / of_raw);
+        }
         batches.add(runtime.block_on(append::batches(&arguments.dir, time))?);
     }
     report.add("raw: append 256 bytes, fdatasync", "appends/s", &raw);
-    report.add("library, `sync`, one task", "appends/s", &one);
-    report.add("… to raw, of the same round", "×", &one_ratio).at_least(0.8);
-    report.add("library, `sync`, 64 tasks on one log", "appends/s", &many);
-    report.add("… to raw, of the same round", "×", &many_ratio).at_least(10.0);
+    for (name, target, absolute, ratio) in &rows {
+        report.add(name, "a second", absolute);
+        report.add("… to raw, of the same round", "×", ratio).at_least(*target);
+    }
     report.add("library, `os`, batches of 100", "entries/s", &batches).at_least(500_000.0);
     Ok(())
 }
 
-/// Appends per second of one round.
-struct Rates {
-    raw: f64,
-    one: f64,
-    many: f64,
-}
-
-async fn take_turns(dir: &Path, time: Duration) -> Result<Rates> {
-    let (mut raw, mut one, mut many) = (Raw::new(dir)?, Tasks::new(dir, 1).await?, Tasks::new(dir, 64).await?);
+/// Rates per second of one round: the machine's own, then those of the rows.
+async fn take_turns(dir: &Path, time: Duration) -> Result<(f64, [f64; 4])> {
+    let mut raw = Raw::new(dir)?;
+    let (mut one, mut many) = (Tasks::new(dir, 1, Logs::One).await?, Tasks::new(dir, 64, Logs::One).await?);
+    let (mut own, mut docs) = (Tasks::new(dir, 32, Logs::Own).await?, Writers::new(dir, 32).await?);
     let begin = Instant::now();
-    while begin.elapsed() < time * 3 {
+    while begin.elapsed() < time * 5 {
         raw.run(SLICE)?;
         one.run(SLICE).await?;
         many.run(SLICE).await?;
+        own.run(SLICE).await?;
+        docs.run(SLICE).await?;
     }
-    Ok(Rates { raw: raw.finish(), one: one.finish().await?, many: many.finish().await? })
+    Ok((raw.finish(), [one.finish().await?, many.finish().await?, own.finish().await?, docs.finish().await?]))
 }
 
 fn measure_opening(arguments: &Arguments, runtime: &tokio::runtime::Runtime, report: &mut Report) -> Result<()> {

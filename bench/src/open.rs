@@ -8,7 +8,7 @@ use folio::Durability;
 use tempfile::TempDir;
 
 use crate::Result;
-use crate::workload::{Payloads, Store, append, verify};
+use crate::workload::{Payloads, Store, append, verify_history};
 
 const BATCH: u64 = 1_000;
 
@@ -29,7 +29,7 @@ impl Prepared {
             append(&*log, (from..from + BATCH).map(|n| payloads.get(n)).collect()).await?;
         }
         store.close().await?;
-        verify(root.path(), &[entries]).await?;
+        verify_history(root.path(), &[entries]).await?;
         Ok(Self { root, payloads, entries: AtomicU64::new(entries) })
     }
 

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use folio::fs::{FsDriver, FsOptions};
 use folio::{
-    AppendLog, AppendOptions, AppendOutcome, Cursor, Data, Driver, Durability, Json, ProjectExt, ProjectId, ReadOptions,
+    AppendLog, AppendOptions, AppendOutcome, Cursor, Data, Driver, Durability, Json, JsonKv, LogName, ProjectExt, ProjectId,
+    ReadOptions,
 };
 
 use crate::Result;
@@ -87,6 +88,21 @@ impl Store {
         self.driver.project(&self.project).history()
     }
 
+    /// One of many logs.
+    pub(crate) fn log_number(&self, number: usize) -> Result<Arc<dyn AppendLog>> {
+        Ok(self.driver.project(&self.project).log(&LogName::new(&format!("log-{number}"))?))
+    }
+
+    /// The documents of the project.
+    pub(crate) fn docs(&self) -> Arc<dyn JsonKv> {
+        self.driver.project(&self.project).docs()
+    }
+
+    /// Leaves the store as a process does that is killed.
+    pub(crate) fn abandon(self) {
+        drop(self);
+    }
+
     /// Closes the store; everything is durable then.
     pub(crate) async fn close(self) -> Result<()> {
         Ok(self.driver.close().await?)
@@ -101,11 +117,15 @@ pub(crate) async fn append(log: &dyn AppendLog, entries: Vec<Data>) -> Result<u6
     }
 }
 
-/// Reopens the root and checks that exactly the acknowledged entries are there: `counts[w]` of writer w, each writer's
-/// in its order.
-pub(crate) async fn verify(root: &Path, counts: &[u64]) -> Result<()> {
+/// Reopens the root and checks its history as [`verify`] does.
+pub(crate) async fn verify_history(root: &Path, counts: &[u64]) -> Result<()> {
     let store = Store::open(root, Durability::Sync).await?;
-    let log = store.log();
+    verify(&*store.log(), counts).await?;
+    store.close().await
+}
+
+/// Checks that exactly the acknowledged entries are there: `counts[w]` of writer w, each writer's in its order.
+pub(crate) async fn verify(log: &dyn AppendLog, counts: &[u64]) -> Result<()> {
     let mut seen = vec![0_u64; counts.len()];
     let (mut since, mut seq) = (Cursor::START, 0);
     loop {
@@ -128,5 +148,5 @@ pub(crate) async fn verify(root: &Path, counts: &[u64]) -> Result<()> {
     if seen != counts {
         return Err(format!("acknowledged were {counts:?} entries, there are {seen:?}").into());
     }
-    store.close().await
+    Ok(())
 }

@@ -277,3 +277,48 @@ impl Drop for Ended<'_> {
         self.0.moved.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::fs::failure::Failure;
+    use crate::fs::journal::{Journal, JournalOptions, Pending};
+    use crate::fs::vfs::Dir;
+
+    /// A job that may be the last one to hold the journal.
+    struct Last {
+        journal: Option<Arc<Journal>>,
+        over: mpsc::Sender<()>,
+    }
+
+    impl Job for Last {
+        fn prepare(&mut self) -> Option<(Vec<u8>, Weight)> {
+            Some((Vec::new(), Weight::Data))
+        }
+
+        fn finish(mut self: Box<Self>, outcome: Result<Applying>) {
+            outcome.unwrap().done(crate::fs::journal::Dirty::default());
+            while Arc::strong_count(self.journal.as_ref().unwrap()) > 1 {
+                std::thread::yield_now();
+            }
+            self.journal = None;
+            self.over.send(()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_job_may_be_the_last_to_hold_the_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = Dir::open_root(folder.path()).unwrap();
+        let pending = Pending::read(&dir, [7; 16]).unwrap();
+        let failure = Arc::new(Failure::none(String::new()));
+        let journal =
+            Journal::start(dir.clone(), dir, pending, JournalOptions::default(), failure, Box::new(|_| Ok(()))).unwrap();
+        let (over, ended) = mpsc::channel();
+        assert!(journal.has_done(Box::new(Last { journal: Some(Arc::clone(&journal)), over })));
+        drop(journal);
+        ended.recv().expect("a thread does not wait for itself");
+    }
+}

@@ -251,7 +251,10 @@ impl Journal {
         self.shared.moved.notify_all();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
-            let _ = thread.join();
+            // The last one to hold the store may be a job of the committer. It has nothing more to do then.
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
         }
     }
 }

@@ -303,8 +303,12 @@ impl Disk {
     }
 
     /// Removes the sealed segments that lie wholly at or below the horizon. The header that hides them is durable, so
-    /// a failure only leaves them for the next time.
+    /// a failure only leaves them for the next time. Nothing where the newest segment has no good header: then they are
+    /// all that tells of the log's epochs.
     pub(crate) fn unlink_hidden(&mut self, store: &Store) -> Result<()> {
+        if self.trouble.is_some() || self.needs_header() {
+            return Ok(());
+        }
         let hidden = (0..self.sealed.len()).take_while(|&at| self.bound_of_sealed(at) <= self.horizon).count();
         if hidden == 0 {
             return Ok(());

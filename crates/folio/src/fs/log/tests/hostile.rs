@@ -80,6 +80,21 @@ async fn nonsense_with_good_sums_never_crashes_anything_and_seqs_go_on() {
     }
 }
 
+/// Where the first line of the newest segment is damaged, the sealed ones are all that tells of the epochs.
+#[tokio::test]
+async fn a_compaction_that_changes_nothing_keeps_what_tells_of_the_epochs() {
+    let mut rig = Rig::new();
+    rig.write("history.d/00000000000000000001.jsonl", format!("{}\n{}\n", header(12, "[[0,0]]", 0, 1), entry(1, "", "1")));
+    rig.write("history.jsonl", format!("{}\n{}\n", header(12, "[[0,0]]", 1, 1).replace("id", "di"), entry(2, "", "2")));
+    rig.reopen().await;
+    let before = page(&rig.history(), None).await;
+    assert_eq!((before.head.epoch, before.head.seq), (12, 2));
+    assert_eq!(rig.history().truncate(1).await.unwrap().removed, 0);
+    rig.reopen().await;
+    let after = page(&rig.history(), None).await;
+    assert_eq!((after.head, after.entries), (before.head, before.entries));
+}
+
 /// Only a named log can be absent: waiting for a history to come would have no end.
 #[tokio::test]
 async fn a_history_that_says_it_is_absent_is_read() {
