@@ -88,7 +88,7 @@ impl Drop for Disk {
     }
 }
 
-fn run(command: &mut Command) -> Result<()> {
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let program = Path::new(command.get_program()).display().to_string();
     let output = command.output().map_err(|e| format!("{program}: {e}"))?;
     if output.status.success() {

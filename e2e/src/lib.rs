@@ -12,6 +12,7 @@ pub mod fuse;
 pub mod http;
 pub mod load;
 pub mod studio;
+pub mod thin;
 pub mod tree;
 
 pub use daemon::Daemon;
@@ -28,6 +29,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[must_use]
 pub fn seed() -> u64 {
     std::env::var("FOLIO_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| fastrand::u64(..))
+}
+
+/// A number from the environment, such as how long a sweep is.
+#[must_use]
+pub fn number(name: &str) -> Option<usize> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
 /// The README's example of the library runs with the documentation tests.

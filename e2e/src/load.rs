@@ -1,4 +1,6 @@
-//! Appends and document writes from many sides, and whether what was acknowledged is there afterwards.
+//! Appends, document writes and commits from many sides, and whether what was acknowledged is there afterwards.
+
+mod commits;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +15,7 @@ const PROJECT: &str = "/v1/projects/crash";
 const LOGS: [&str; 3] = ["history", "runs/1", "runs/2"];
 const WRITERS_PER_LOG: usize = 3;
 const DOC_WRITERS: usize = 3;
+const COMMIT_WRITERS: usize = 2;
 
 /// A unit that was sent: how many entries it has, and where it was acknowledged to be.
 #[derive(Clone, Debug)]
@@ -29,6 +32,8 @@ struct Told {
     units: BTreeMap<(usize, u64), Sent>,
     /// Per document: the newest value acknowledged, and the newest one sent.
     docs: BTreeMap<String, (u64, u64)>,
+    /// Per writer of commits.
+    commits: BTreeMap<usize, commits::Told>,
     next_unit: u64,
     /// Answers that come from now on count for nothing.
     over: bool,
@@ -76,6 +81,9 @@ impl Load {
         for n in 0..DOC_WRITERS {
             writers.spawn(put_until_down(api.clone(), format!("doc{n}"), self.clone(), Arc::clone(&fuse), end));
         }
+        for n in 0..COMMIT_WRITERS {
+            writers.spawn(commits::write_until_down(api.clone(), n, self.clone(), Arc::clone(&fuse), end));
+        }
         tokio::select! {
             () = fuse.burnt() => Ok(writers),
             Some(ended) = writers.join_next() => Err(format!("a writer ended too early: {ended:?}").into()),
@@ -88,29 +96,34 @@ impl Load {
         self.told().over = true;
     }
 
-    /// How many units were acknowledged, and how many were sent.
+    /// How many appends, documents and commits were acknowledged.
     #[must_use]
-    pub fn counts(&self) -> (usize, usize) {
+    pub fn acknowledged(&self) -> usize {
         let told = self.told();
-        (told.units.values().filter(|sent| sent.first.is_some()).count(), told.units.len())
+        let units = told.units.values().filter(|sent| sent.first.is_some()).count();
+        let docs: u64 = told.docs.values().map(|(acknowledged, _)| acknowledged).sum();
+        let commits: usize = told.commits.values().map(|told| told.acknowledged.len()).sum();
+        units + usize::try_from(docs).unwrap_or(usize::MAX) + commits
     }
 
-    /// Compares what is there with what the load was told.
+    /// Compares what is there with what the load was told. How many acknowledged writes were found: a document counts for
+    /// all of its values up to the one that is there.
     ///
     /// # Errors
     /// Says what is missing, torn or doubled.
-    pub async fn check(&self, api: &Api) -> Result<()> {
-        let (units, docs) = {
+    pub async fn check(&self, api: &Api) -> Result<usize> {
+        let (units, docs, commits) = {
             let told = self.told();
-            (told.units.clone(), told.docs.clone())
+            (told.units.clone(), told.docs.clone(), told.commits.clone())
         };
+        let mut found = 0;
         for (log, name) in LOGS.iter().enumerate() {
             let sent: BTreeMap<u64, Sent> =
                 units.iter().filter(|((of, _), _)| *of == log).map(|((_, unit), sent)| (*unit, sent.clone())).collect();
             if sent.is_empty() {
                 continue;
             }
-            check_log(api, &format!("{PROJECT}/logs/{name}"), &sent).await?;
+            found += check_log(api, &format!("{PROJECT}/logs/{name}"), &sent).await?;
         }
         for (key, (acknowledged, sent)) in docs {
             let reply = api.get(&format!("{PROJECT}/docs/{key}")).await?;
@@ -125,8 +138,12 @@ impl Load {
             if document["same"] != value.to_string().repeat(500) {
                 return Err(format!("{key} is not whole").into());
             }
+            found += usize::try_from(acknowledged)?;
         }
-        Ok(())
+        for (writer, told) in &commits {
+            found += commits::check(api, *writer, told).await?;
+        }
+        Ok(found)
     }
 }
 
@@ -189,7 +206,9 @@ async fn put_until_down(api: Api, key: String, load: Load, fuse: Arc<Fuse>, end:
     }
 }
 
-async fn check_log(api: &Api, url: &str, sent: &BTreeMap<u64, Sent>) -> Result<()> {
+/// How many acknowledged units were found.
+async fn check_log(api: &Api, url: &str, sent: &BTreeMap<u64, Sent>) -> Result<usize> {
+    let mut acknowledged = 0;
     let entries = read_all(api, url).await?;
     let mut found: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     for (index, entry) in entries.iter().enumerate() {
@@ -206,7 +225,7 @@ async fn check_log(api: &Api, url: &str, sent: &BTreeMap<u64, Sent>) -> Result<(
     }
     for (unit, Sent { entries, first, cursor }) in sent {
         match (first, found.get(unit)) {
-            (Some(first), Some(seqs)) if seqs.first() == Some(first) && seqs.len() as u64 == *entries => {}
+            (Some(first), Some(seqs)) if seqs.first() == Some(first) && seqs.len() as u64 == *entries => acknowledged += 1,
             (None, None) => {}
             (None, Some(seqs)) if seqs.len() as u64 == *entries => {}
             (first, found) => {
@@ -221,7 +240,7 @@ async fn check_log(api: &Api, url: &str, sent: &BTreeMap<u64, Sent>) -> Result<(
             }
         }
     }
-    Ok(())
+    Ok(acknowledged)
 }
 
 async fn read_all(api: &Api, url: &str) -> Result<Vec<Value>> {

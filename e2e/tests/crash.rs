@@ -5,19 +5,34 @@ use std::path::Path;
 use fastrand::Rng;
 use folio_e2e::daemon::Plan;
 use folio_e2e::load::{End, Load};
-use folio_e2e::{Daemon, Result, seed};
+use folio_e2e::{Daemon, Result, number, seed};
 use tokio::task::JoinSet;
 
 const ROUNDS: usize = 48;
+/// After so many the root begins anew: a check reads all of it.
+const LIVES: usize = 48;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_writes_survive_kill_9() -> Result<()> {
     let seed = seed();
     println!("FOLIO_SEED={seed}");
     let mut random = Rng::with_seed(seed);
+    let rounds = number("FOLIO_CRASH_POINTS").unwrap_or(ROUNDS);
+    let (mut acknowledged, mut recovered) = (0, 0);
+    for begun in (0..rounds).step_by(LIVES) {
+        let of = lives(begun, LIVES.min(rounds - begun), seed, &mut random).await?;
+        (acknowledged, recovered) = (acknowledged + of.0, recovered + of.1);
+    }
+    println!("SWEEP kind=kill of=daemon points={rounds} acknowledged={acknowledged} recovered={recovered}");
+    assert!(acknowledged >= rounds, "the load did something");
+    Ok(())
+}
+
+/// Writes that were acknowledged in so many lives, and found in the end.
+async fn lives(begun: usize, rounds: usize, seed: u64, random: &mut Rng) -> Result<(usize, usize)> {
     let root = tempfile::tempdir()?;
     let load = Load::default();
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         // A crash of Folio alone takes nothing in any mode.
         let mode = ["sync", "sync", "interval", "os"][round % 4];
         let daemon = Plan::new(root.path()).option("--durability", mode).start().await?;
@@ -25,19 +40,16 @@ async fn acknowledged_writes_survive_kill_9() -> Result<()> {
         if round == 0 {
             load.prepare(&api).await?;
         }
-        load.check(&api).await.map_err(|e| format!("round {round} ({mode}), FOLIO_SEED={seed}: {e}"))?;
+        load.check(&api).await.map_err(|e| format!("round {} ({mode}), FOLIO_SEED={seed}: {e}", begun + round))?;
         // Other writes are under way when it is killed.
-        let writers = load.run(&api, End::Kill, &mut random).await?;
+        let writers = load.run(&api, End::Kill, random).await?;
         daemon.kill().await?;
         writers.join_all().await.into_iter().collect::<Result<()>>()?;
     }
     let daemon = Daemon::start(root.path()).await?;
-    load.check(&daemon.api()).await.map_err(|e| format!("at the end, FOLIO_SEED={seed}: {e}"))?;
+    let found = load.check(&daemon.api()).await.map_err(|e| format!("at the end, FOLIO_SEED={seed}: {e}"))?;
     assert!(daemon.stop().await?.success());
-    let (acknowledged, sent) = load.counts();
-    println!("{acknowledged} of {sent} units were acknowledged in {ROUNDS} lives");
-    assert!(acknowledged >= ROUNDS, "the load did something");
-    Ok(())
+    Ok((load.acknowledged(), found))
 }
 
 /// Guarantee 12: of many daemons on one root one runs, and the others say which.

@@ -192,14 +192,17 @@ fn simulated_crashes() {
         "{seeds} seeds from {base}: {crashes} crashes, {acknowledged} acknowledged, {unknown} unknown, {failed} failed, \
          {looks} recovered and read whole, {wrong} wrong"
     );
+    // What a run that went wrong acknowledged counts as lost.
+    let recovered = if wrong == 0 { acknowledged } else { 0 };
+    println!("SWEEP kind=simulated of=stores points={crashes} acknowledged={acknowledged} recovered={recovered}");
     assert_eq!(wrong, 0);
     assert!(acknowledged > 0 && crashes >= seeds);
 }
 
 #[test]
-#[ignore = "something in a run still depends on more than its seed: it fails now and then"]
 fn a_seed_gives_the_same_run_again() {
-    for seed in 0..10 {
+    let base = number("FOLIO_SEED").unwrap_or(0);
+    for seed in base..base + number("FOLIO_SIM_SEEDS").unwrap_or(50) {
         let once = || on_one_thread(run(seed, &mut Counts::default())).0;
         assert_eq!(once(), once(), "seed {seed}");
     }

@@ -1,6 +1,6 @@
 //! Checkpoints: what records tell of is made durable where it was changed, so that the records are void.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::batch::Lsn;
@@ -209,7 +209,7 @@ fn sync(root: &Dir, dirty: &Dirty) -> VfsResult<()> {
 
 fn tell_orphans(medium: &Medium, dirty: &Dirty) -> VfsResult<()> {
     let released: HashSet<u64> = dirty.released.iter().copied().collect();
-    let told: HashMap<u64, &Held> = dirty.files.iter().map(|held| (held.inode, held)).collect();
+    let told: BTreeMap<u64, &Held> = dirty.files.iter().map(|held| (held.inode, held)).collect();
     for (inode, held) in told {
         if held.since.is_some() && !released.contains(&inode) && held.file.meta()?.links == 0 {
             (medium.orphan)(held)?;
