@@ -2,6 +2,7 @@
 //!
 //! `FOLIO_SIM_SEEDS=n` runs n seeds, `FOLIO_SEED=x` begins at a certain one, `FOLIO_SIM_SHOW=1` shows what happens.
 
+mod follow;
 mod history;
 mod work;
 mod world;
@@ -10,6 +11,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use futures_util::future::{join, join_all};
 use rustix::io::Errno;
 
 use self::history::{Answer, Event};
@@ -20,7 +22,10 @@ use crate::clock::ManualClock;
 use crate::driver::Driver;
 
 const SEEDS: u64 = 1_000;
+const THREAD_SEEDS: u64 = 150;
 const CRASHES: usize = 4;
+/// Logs that are followed.
+const FOLLOWED: [(&str, &str); 3] = [("a", "history"), ("a", "runs/1"), ("a", "forks/1")];
 
 #[derive(Default)]
 struct Counts {
@@ -31,6 +36,16 @@ struct Counts {
     looks: u64,
 }
 
+impl Counts {
+    fn count(&mut self, answer: &Answer) {
+        match answer {
+            Answer::Given(_) => self.acknowledged += 1,
+            Answer::Unknown => self.unknown += 1,
+            Answer::Failed => self.failed += 1,
+        }
+    }
+}
+
 /// One store through several crashes.
 struct Run<'a> {
     rng: fastrand::Rng,
@@ -39,6 +54,7 @@ struct Run<'a> {
     now: u64,
     drawing: work::Drawing,
     history: Vec<Event>,
+    followers: Vec<follow::Follower>,
     counts: &'a mut Counts,
 }
 
@@ -87,6 +103,10 @@ impl Run<'_> {
                     self.sim.plan_nothing();
                     self.sim.set_room(None);
                     self.counts.looks += 1;
+                    for follower in &mut self.followers {
+                        follower.pull(&driver).await?;
+                        follower.compare(&view)?;
+                    }
                     self.history.push(Event::Saw(view));
                     return Ok(driver);
                 }
@@ -95,6 +115,16 @@ impl Run<'_> {
             }
         }
         unreachable!()
+    }
+
+    /// Calls to make at the same time, mostly one.
+    fn draw(&mut self) -> Vec<(String, world::Call)> {
+        let together = [1, 1, 1, 2, 2, 3][self.rng.usize(0..6)];
+        let mut calls: Vec<_> = (0..together).map(|_| self.drawing.next(&mut self.rng)).collect();
+        if together > 1 {
+            calls = calls.into_iter().map(|(project, call)| (project, call.without_current())).collect();
+        }
+        calls
     }
 
     async fn work(&mut self, driver: &FsDriver) -> Result<(), String> {
@@ -106,18 +136,29 @@ impl Run<'_> {
         for _ in 0..calls {
             self.now += self.rng.u64(0..5);
             self.clock.set(self.now);
-            let (project, call) = self.drawing.next(&mut self.rng);
-            let answer = work::make(driver, &project, &call, || self.sim.is_dead()).await;
-            let (unknown, failed) = (answer == Answer::Unknown, answer == Answer::Failed);
-            self.counts.acknowledged += u64::from(!unknown && !failed);
-            self.counts.unknown += u64::from(unknown);
-            self.counts.failed += u64::from(failed);
-            if std::env::var_os("FOLIO_SIM_SHOW").is_some() {
-                println!("      {:.120} => {answer:?}", format!("{project} {call:?}"));
+            let calls = self.draw();
+            for (project, call) in &calls {
+                self.followers.iter_mut().for_each(|follower| follower.begins(project, call));
             }
-            // What a refused append to a new log took back may come again with a power cut: an empty log.
-            settled &= !failed || !matches!(call, world::Call::Append(..));
-            self.history.push(Event::Call(project, call, answer));
+            let reads = self.rng.u8(0..3) == 0;
+            let sim = &self.sim;
+            let making = join_all(calls.iter().map(|(project, call)| work::make(driver, project, call, || sim.is_dead())));
+            let reading = join_all(self.followers.iter_mut().filter(|_| reads).map(|follower| follower.pull(driver)));
+            let (answers, read) = join(making, reading).await;
+            read.into_iter().collect::<Result<(), String>>()?;
+            let calls: Vec<_> = calls.into_iter().zip(answers).map(|((project, call), answer)| (project, call, answer)).collect();
+            let (mut unknown, mut failed) = (false, false);
+            for (project, call, answer) in &calls {
+                self.counts.count(answer);
+                unknown |= *answer == Answer::Unknown;
+                failed |= *answer == Answer::Failed;
+                // What a refused append to a new log took back may come again with a power cut: an empty log.
+                settled &= *answer != Answer::Failed || call.appends().is_empty();
+                if std::env::var_os("FOLIO_SIM_SHOW").is_some() {
+                    println!("      {:.120} => {answer:?}", format!("{project} {call:?}"));
+                }
+            }
+            self.history.push(Event::Calls(calls));
             if unknown || self.sim.is_dead() {
                 return Ok(());
             }
@@ -145,6 +186,7 @@ async fn run(seed: u64, counts: &mut Counts) -> (u64, Result<(), String>) {
         now,
         drawing: work::Drawing::default(),
         history: Vec::new(),
+        followers: FOLLOWED.map(|(project, log)| follow::Follower::new(project, log)).into(),
         counts,
     };
     let whole = async {
@@ -175,16 +217,31 @@ fn on_one_thread<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
+/// As in a daemon: the journal has its threads, and what commits at the same moment shares a sync.
+fn on_threads<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(work)
+}
+
 #[test]
 fn simulated_crashes() {
-    let one = number("FOLIO_SEED");
-    let base = one.unwrap_or(0);
-    let seeds = number("FOLIO_SIM_SEEDS").unwrap_or(if one.is_some() { 1 } else { SEEDS });
+    let seeds = number("FOLIO_SIM_SEEDS").unwrap_or(if number("FOLIO_SEED").is_some() { 1 } else { SEEDS });
+    sweep("simulated_crashes", seeds, |seed, counts| on_one_thread(run(seed, counts)).1);
+}
+
+/// A seed gives the same calls and faults each time, but not at the same moments.
+#[test]
+fn crashes_simulated_on_threads() {
+    let seeds = number("FOLIO_SIM_THREAD_SEEDS").unwrap_or(THREAD_SEEDS);
+    sweep("crashes_simulated_on_threads", seeds, |seed, counts| on_threads(run(seed, counts)).1);
+}
+
+fn sweep(name: &str, seeds: u64, run: impl Fn(u64, &mut Counts) -> Result<(), String>) {
+    let base = number("FOLIO_SEED").unwrap_or(0);
     let (mut counts, mut wrong) = (Counts::default(), 0);
     for seed in base..base + seeds {
-        if let (_, Err(what)) = on_one_thread(run(seed, &mut counts)) {
+        if let Err(what) = run(seed, &mut counts) {
             wrong += 1;
-            println!("FOLIO_SEED={seed} cargo test -p folio --lib simulated_crashes: {what}");
+            println!("FOLIO_SEED={seed} cargo test -p folio --lib {name}: {what}");
         }
     }
     let Counts { crashes, acknowledged, unknown, failed, looks } = counts;
@@ -194,7 +251,7 @@ fn simulated_crashes() {
     );
     // What a run that went wrong acknowledged counts as lost.
     let recovered = if wrong == 0 { acknowledged } else { 0 };
-    println!("SWEEP kind=simulated of=stores points={crashes} acknowledged={acknowledged} recovered={recovered}");
+    println!("SWEEP kind=simulated of={name} points={crashes} acknowledged={acknowledged} recovered={recovered}");
     assert_eq!(wrong, 0);
     assert!(acknowledged > 0 && crashes >= seeds);
 }

@@ -16,8 +16,8 @@ pub(super) enum Answer {
 /// One thing that happened.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Event {
-    /// A call on a project, and what became of it.
-    Call(String, Call, Answer),
+    /// Calls on projects that were under way at the same time, and what became of each.
+    Calls(Vec<(String, Call, Answer)>),
     /// Everything was read.
     Saw(View),
 }
@@ -34,7 +34,7 @@ pub(super) fn check(history: &[Event]) -> Result<(), String> {
     for (at, event) in history.iter().enumerate() {
         let before = worlds.clone();
         worlds = match event {
-            Event::Call(project, call, answer) => after_call(worlds, project, call, answer),
+            Event::Calls(calls) => after_calls(worlds, calls),
             Event::Saw(view) => worlds.into_iter().filter(|world| world.view == *view).collect(),
         };
         if worlds.is_empty() {
@@ -42,6 +42,23 @@ pub(super) fn check(history: &[Event]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// After calls in any order that could have given their answers.
+fn after_calls(worlds: Vec<World>, calls: &[(String, Call, Answer)]) -> Vec<World> {
+    let mut after: Vec<World> = Vec::new();
+    if calls.is_empty() {
+        return worlds;
+    }
+    for (at, (project, call, answer)) in calls.iter().enumerate() {
+        let rest = [&calls[..at], &calls[at + 1..]].concat();
+        for world in after_calls(after_call(worlds.clone(), project, call, answer), &rest) {
+            if !after.contains(&world) {
+                after.push(world);
+            }
+        }
+    }
+    after
 }
 
 fn after_call(worlds: Vec<World>, project: &str, call: &Call, answer: &Answer) -> Vec<World> {
@@ -71,14 +88,16 @@ fn after_call(worlds: Vec<World>, project: &str, call: &Call, answer: &Answer) -
 
 fn explain(worlds: &[World], at: usize, event: &Event) -> String {
     let what = match event {
-        Event::Call(..) => brief(&format!("{event:?}")),
+        Event::Calls(_) => brief(&format!("{event:?}")),
         Event::Saw(_) => "what was seen".into(),
     };
     let mut text = format!("event {at} can't be: {what}\n");
     for world in worlds {
         match event {
-            Event::Call(project, call, _) => {
-                text += &format!("  expected {:?}\n", world.clone().apply(project, call));
+            Event::Calls(calls) => {
+                for (project, call, _) in calls {
+                    text += &brief(&format!("  expected, if it comes first, {:?}\n", world.clone().apply(project, call)));
+                }
             }
             Event::Saw(view) => text += &difference(&world.view, view),
         }
@@ -124,7 +143,11 @@ mod tests {
 
     fn append(text: &str, answer: Answer) -> Event {
         let entries = vec![Json::parse(text.as_bytes()).unwrap()];
-        Event::Call("p".into(), Call::Append("history".into(), entries, Some(format!("key{text}"))), answer)
+        Event::Calls(vec![("p".into(), Call::Append("history".into(), entries, Some(format!("key{text}"))), answer)])
+    }
+
+    fn one(call: Call, answer: Answer) -> Event {
+        Event::Calls(vec![("p".into(), call, answer)])
     }
 
     fn landed(seq: u64, replayed: bool) -> Answer {
@@ -141,7 +164,7 @@ mod tests {
 
     /// Histories that follow the making of the project and `1`, acknowledged.
     fn holds(rest: &[Event]) -> bool {
-        let made = Event::Call("p".into(), Call::CreateProject, Answer::Given(Reply::Done(true)));
+        let made = one(Call::CreateProject, Answer::Given(Reply::Done(true)));
         check(&[&[made, append("1", landed(1, false))], rest].concat()).is_ok()
     }
 
@@ -162,7 +185,43 @@ mod tests {
         assert!(!holds(&[append("1", landed(2, false))]), "a retry lands twice");
         for (reply, fine) in [(Reply::Precondition, true), (Reply::Done(true), false)] {
             let put = Call::PutDoc("d".into(), Json::parse(b"1").unwrap(), super::super::world::Insist::Stale);
-            assert_eq!(holds(&[Event::Call("p".into(), put, Answer::Given(reply))]), fine, "a stale If-Match");
+            assert_eq!(holds(&[one(put, Answer::Given(reply))]), fine, "a stale If-Match");
         }
+    }
+
+    #[test]
+    fn half_a_commit_is_found() {
+        let value = || Json::parse(b"7").unwrap();
+        let commit = || {
+            let append = Call::Append("history".into(), vec![value()], None);
+            Call::Commit(vec![Call::PutDoc("d".into(), value(), super::super::world::Insist::Nothing), append])
+        };
+        let saw = |entries: &[&str], document: bool| {
+            let Event::Saw(mut view) = saw(entries) else { unreachable!() };
+            if document {
+                view.get_mut("p").unwrap().docs.insert("d".into(), "7".into());
+            }
+            Event::Saw(view)
+        };
+        for (entries, document, fine) in
+            [(&["1"][..], false, true), (&["1", "7"], true, true), (&["1", "7"], false, false), (&["1"], true, false)]
+        {
+            assert_eq!(holds(&[one(commit(), Answer::Unknown), saw(entries, document)]), fine, "{entries:?} {document}");
+        }
+        assert!(!holds(&[one(commit(), Answer::Failed), saw(&["1", "7"], true)]), "a refusal that changed something");
+    }
+
+    #[test]
+    fn calls_at_the_same_time_come_in_any_order_and_in_one() {
+        let calls = |first: u64, second: u64| {
+            let Event::Calls(mut calls) = append("2", landed(first, false)) else { unreachable!() };
+            let Event::Calls(more) = append("3", landed(second, false)) else { unreachable!() };
+            calls.extend(more);
+            Event::Calls(calls)
+        };
+        assert!(holds(&[calls(2, 3), saw(&["1", "2", "3"])]));
+        assert!(holds(&[calls(3, 2), saw(&["1", "3", "2"])]));
+        assert!(!holds(&[calls(3, 2), saw(&["1", "2", "3"])]));
+        assert!(!holds(&[calls(2, 2)]));
     }
 }

@@ -3,16 +3,17 @@
 use bytes::Bytes;
 
 use super::history::Answer;
-use super::world::{Call, Insist, LogView, ProjectView, Reply, View};
+use super::world::{Call, Filled, Insist, LogView, ProjectView, Reply, View};
 use crate::blob::{FileListOptions, WriteCondition, WriteOutcome};
+use crate::commit::{CommitOutcome, Done, Operation};
 use crate::docs::{DeleteOutcome, DocListOptions, PatchOutcome};
-use crate::driver::Driver;
-use crate::error::{Error, Result};
+use crate::driver::{Driver, Project};
+use crate::error::Result;
 use crate::etag::Etag;
 use crate::ext::{BlobStoreExt, ProjectExt};
 use crate::fs::FsDriver;
 use crate::json::Json;
-use crate::log::{AppendLog, AppendOptions, AppendOutcome, Data, ReadOptions};
+use crate::log::{AppendLog, AppendOptions, AppendOutcome, Appended, Data, ReadOptions};
 use crate::name::{DocKey, FilePath, LogName, ProjectId};
 
 const PROJECTS: [&str; 3] = ["a", "b", "c"];
@@ -36,7 +37,7 @@ impl Drawing {
         let log = if rng.bool() { "history".to_owned() } else { one(rng, &LOGS) };
         let insist = [Insist::Nothing, Insist::Nothing, Insist::Current, Insist::Stale, Insist::Absent][rng.usize(0..5)];
         let json = |text: String| Json::parse(text.as_bytes()).unwrap();
-        let call = match rng.u8(0..40) {
+        let call = match rng.u8(0..45) {
             0..=4 => Call::CreateProject,
             5 => Call::DeleteProject,
             6 => Call::ForkProject(one(rng, &PROJECTS)),
@@ -48,7 +49,7 @@ impl Drawing {
             13 => Call::DeleteDoc(one(rng, &DOCS), insist),
             14..=16 => {
                 let size = if rng.u8(0..12) == 0 { rng.usize(65_000..80_000) } else { rng.usize(0..2_000) };
-                Call::PutFile(one(rng, &FILES), vec![u8::try_from(n % 251).unwrap(); size], insist)
+                Call::PutFile(one(rng, &FILES), Filled(u8::try_from(n % 251).unwrap(), size), insist)
             }
             17 => Call::DeleteFile(one(rng, &FILES), insist),
             18..=20 => Call::Truncate(log, rng.u64(0..n + 2)),
@@ -56,6 +57,11 @@ impl Drawing {
             22..=23 => Call::ForkLog(log, rng.u64(0..n / 2 + 2), "forks/1".into()),
             24..=25 => Call::DeleteLog(log),
             26..=28 if !self.keyed.is_empty() => return self.keyed[rng.usize(0..self.keyed.len())].clone(),
+            40..=44 => {
+                let call = commit(n, rng);
+                self.keyed.push((project.clone(), call.clone()));
+                call
+            }
             _ => {
                 let pad = "y".repeat(rng.usize(0..200));
                 let entries = (0..rng.u64(1..4)).map(|at| json(format!("[{n},{at},\"{pad}\"]"))).collect();
@@ -70,14 +76,45 @@ impl Drawing {
     }
 }
 
+/// Of one to five calls. One in four has a condition that seldom holds.
+fn commit(n: u64, rng: &mut fastrand::Rng) -> Call {
+    let json = |text: String| Json::parse(text.as_bytes()).unwrap();
+    let mut insist = || match rng.u8(0..20) {
+        0 => Insist::Stale,
+        1..=2 => Insist::Absent,
+        3..=5 => Insist::Current,
+        _ => Insist::Nothing,
+    };
+    let byte = u8::try_from(n % 251).unwrap();
+    let mut calls = vec![
+        Call::PutDoc(DOCS[0].into(), json(format!("[{n}]")), insist()),
+        Call::DeleteDoc(DOCS[1].into(), insist()),
+        Call::PutFile(FILES[0].into(), Filled(byte, 700), insist()),
+        Call::PutFile(FILES[1].into(), Filled(byte, 66_000), insist()),
+        Call::PatchDoc(DOCS[1].into(), json(format!("{{\"p\":{n}}}")), insist()),
+        Call::DeleteFile(FILES[2].into(), insist()),
+        Call::Append(LOGS[1].into(), vec![json(format!("[{n},\"commit\"]"))], None),
+    ];
+    calls.remove(if rng.bool() { 1 } else { 4 });
+    while calls.len() > 1 && rng.u8(0..4) > 0 {
+        calls.remove(rng.usize(0..calls.len()));
+    }
+    let entries = (0..rng.u64(1..4)).map(|at| json(format!("[{n},{at},\"commit\"]"))).collect();
+    let append = Call::Append(LOGS[0].into(), entries, rng.bool().then(|| format!("commit{n}")));
+    calls.insert(rng.usize(0..=calls.len()), append);
+    Call::Commit(calls)
+}
+
 /// Makes a call. `dead`: whether the machine is gone by now, so that an error means nothing.
 pub(super) async fn make(driver: &FsDriver, project: &str, call: &Call, dead: impl Fn() -> bool) -> Answer {
     match try_to(driver, project, call).await {
         Ok(reply) => Answer::Given(reply),
         Err(_) if dead() => Answer::Unknown,
-        Err(Error::OutcomeUnknown { .. } | Error::Retry { .. }) => Answer::Unknown,
-        Err(Error::Io { .. } | Error::DiskFull { .. } | Error::StoreFailed { .. }) => Answer::Failed,
-        Err(_) => Answer::Given(Reply::Refused),
+        Err(error) => match error.code() {
+            "outcome_unknown" | "retry" => Answer::Unknown,
+            "io" | "disk_full" | "store_failed" => Answer::Failed,
+            _ => Answer::Given(Reply::Refused),
+        },
     }
 }
 
@@ -137,7 +174,7 @@ async fn try_to(driver: &FsDriver, project: &str, call: &Call) -> Result<Reply> 
         Call::PutFile(path, bytes, insist) => {
             let path = FilePath::new(path)?;
             let current = files.stat(&path, true).await?.and_then(|info| info.etag);
-            written(files.write_bytes(&path, Bytes::from(bytes.clone()), condition(*insist, current)).await?)
+            written(files.write_bytes(&path, Bytes::from(bytes.all()), condition(*insist, current)).await?)
         }
         Call::DeleteFile(path, insist) => {
             let path = FilePath::new(path)?;
@@ -170,6 +207,70 @@ async fn try_to(driver: &FsDriver, project: &str, call: &Call) -> Result<Reply> 
             log(name)?.delete().await?;
             Reply::Done(true)
         }
+        Call::Commit(calls) => {
+            let mut operations = Vec::new();
+            for call in calls {
+                operations.push(operation(&*handle, call).await?);
+            }
+            match handle.commit(operations).await? {
+                CommitOutcome::Committed(done) => Reply::Committed(done.into_iter().map(reply).collect()),
+                CommitOutcome::Replayed(appended) => Reply::Replayed(Box::new(reply(Done::Appended(appended)))),
+                CommitOutcome::Precondition { .. } => Reply::Precondition,
+            }
+        }
+    })
+}
+
+fn reply(done: Done) -> Reply {
+    match done {
+        Done::Written { created, .. } => Reply::Done(created),
+        Done::Patched(_) => Reply::Done(true),
+        Done::Deleted(there) => Reply::Done(there),
+        Done::Appended(Appended { first, last, cursor, replayed }) => {
+            Reply::Appended { first, last, replayed, cursor: Some(cursor) }
+        }
+    }
+}
+
+async fn operation(project: &dyn Project, call: &Call) -> Result<Operation> {
+    let (docs, files) = (project.docs(), project.files());
+    let doc = async |key: &str, insist: &Insist| -> Result<(DocKey, WriteCondition)> {
+        let key = DocKey::new(key)?;
+        let current = docs.get(&key).await?.map(|document| document.etag);
+        Ok((key, condition(*insist, current)))
+    };
+    let file = async |path: &str, insist: &Insist| -> Result<(FilePath, WriteCondition)> {
+        let path = FilePath::new(path)?;
+        let current = files.stat(&path, true).await?.and_then(|info| info.etag);
+        Ok((path, condition(*insist, current)))
+    };
+    Ok(match call {
+        Call::PutDoc(key, value, insist) => {
+            let (key, condition) = doc(key, insist).await?;
+            Operation::PutDoc { key, value: value.clone(), condition }
+        }
+        Call::PatchDoc(key, patch, insist) => {
+            let (key, condition) = doc(key, insist).await?;
+            Operation::PatchDoc { key, patch: patch.clone(), condition }
+        }
+        Call::DeleteDoc(key, insist) => {
+            let (key, condition) = doc(key, insist).await?;
+            Operation::DeleteDoc { key, condition }
+        }
+        Call::PutFile(path, bytes, insist) => {
+            let (path, condition) = file(path, insist).await?;
+            Operation::put_bytes(&path, bytes.all(), condition)
+        }
+        Call::DeleteFile(path, insist) => {
+            let (path, condition) = file(path, insist).await?;
+            Operation::DeleteFile { path, condition }
+        }
+        Call::Append(name, entries, key) => Operation::Append {
+            log: LogName::new(name)?,
+            entries: entries.iter().cloned().map(Data::Json).collect(),
+            options: AppendOptions { idempotency_key: key.clone(), ..AppendOptions::default() },
+        },
+        other => unreachable!("{other:?} is no operation"),
     })
 }
 

@@ -27,6 +27,16 @@ impl Insist {
     }
 }
 
+/// The same byte so many times.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Filled(pub(super) u8, pub(super) usize);
+
+impl Filled {
+    pub(super) fn all(self) -> Vec<u8> {
+        vec![self.0; self.1]
+    }
+}
+
 /// A call that changes something. Names are as in the contract.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Call {
@@ -36,13 +46,40 @@ pub(super) enum Call {
     PutDoc(String, Json, Insist),
     PatchDoc(String, Json, Insist),
     DeleteDoc(String, Insist),
-    PutFile(String, Vec<u8>, Insist),
+    PutFile(String, Filled, Insist),
     DeleteFile(String, Insist),
     Append(String, Vec<Json>, Option<String>),
     Truncate(String, Seq),
     CloseLog(String),
     ForkLog(String, Seq, String),
     DeleteLog(String),
+    /// All of these or none; each is on another document, file or log.
+    Commit(Vec<Call>),
+}
+
+impl Call {
+    /// As it can be judged while others are under way: the tag of the moment would be another's by then.
+    pub(super) fn without_current(self) -> Self {
+        let free = |insist| if insist == Insist::Current { Insist::Nothing } else { insist };
+        match self {
+            Self::PutDoc(key, value, insist) => Self::PutDoc(key, value, free(insist)),
+            Self::PatchDoc(key, patch, insist) => Self::PatchDoc(key, patch, free(insist)),
+            Self::DeleteDoc(key, insist) => Self::DeleteDoc(key, free(insist)),
+            Self::PutFile(path, bytes, insist) => Self::PutFile(path, bytes, free(insist)),
+            Self::DeleteFile(path, insist) => Self::DeleteFile(path, free(insist)),
+            Self::Commit(calls) => Self::Commit(calls.into_iter().map(Self::without_current).collect()),
+            other => other,
+        }
+    }
+
+    /// The logs that it appends to.
+    pub(super) fn appends(&self) -> Vec<&str> {
+        match self {
+            Self::Append(name, ..) => vec![name],
+            Self::Commit(calls) => calls.iter().flat_map(Self::appends).collect(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// What a call was answered, or should be.
@@ -65,6 +102,12 @@ pub(super) enum Reply {
     },
     /// There is nothing that this could be done to.
     Refused,
+    /// What each call of a commit was answered.
+    Committed(Vec<Reply>),
+    /// The commit was done before, as the answer of its append says.
+    Replayed(Box<Reply>),
+    /// In the model: a commit is refused, for whatever reason comes first.
+    NotCommitted,
 }
 
 impl Reply {
@@ -75,6 +118,11 @@ impl Reply {
                 Self::Appended { first, last, replayed, cursor },
                 Self::Appended { first: f, last: l, replayed: r, cursor: known },
             ) => (first, last, replayed) == (f, l, r) && known.is_none_or(|known| Some(known) == *cursor),
+            (Self::Committed(one), Self::Committed(two)) => {
+                one.len() == two.len() && one.iter().zip(two).all(|(one, two)| one.is(two))
+            }
+            (Self::Replayed(one), Self::Replayed(two)) => one.is(two),
+            (Self::Precondition | Self::Refused, Self::NotCommitted) => true,
             _ => self == expected,
         }
     }
@@ -155,10 +203,32 @@ impl World {
                 }
             }
             Call::DeleteDoc(key, insist) => remove(&mut there.docs, key, *insist),
-            Call::PutFile(path, bytes, insist) => put(&mut there.files, path, bytes.clone(), *insist),
+            Call::PutFile(path, bytes, insist) => put(&mut there.files, path, bytes.all(), *insist),
             Call::DeleteFile(path, insist) => remove(&mut there.files, path, *insist),
+            Call::Commit(calls) => self.commit(project, calls),
             _ => self.apply_to_log(project, call),
         }
+    }
+
+    /// Each is on another target, so judging one after the other is judging by what was there before.
+    fn commit(&mut self, project: &str, calls: &[Call]) -> Reply {
+        let mut after = self.clone();
+        let mut replies = Vec::new();
+        for call in calls {
+            let reply = after.apply(project, call);
+            match &reply {
+                Reply::Appended { replayed: true, .. } => return Reply::Replayed(Box::new(reply)),
+                Reply::Done(_) | Reply::Appended { .. } => replies.push(reply),
+                _ => {
+                    // A key that is known comes before anything else.
+                    let known = calls.iter().map(|call| self.clone().apply(project, call));
+                    let mut known = known.filter(|reply| matches!(reply, Reply::Appended { replayed: true, .. }));
+                    return known.next().map_or(Reply::NotCommitted, |reply| Reply::Replayed(Box::new(reply)));
+                }
+            }
+        }
+        *self = after;
+        Reply::Committed(replies)
     }
 
     fn apply_to_log(&mut self, project: &str, call: &Call) -> Reply {
@@ -228,8 +298,10 @@ impl World {
 
     /// What an append that did not land may leave all the same: the empty log that it was to make.
     pub(super) fn apply_begun(&mut self, project: &str, call: &Call) {
-        if let (Call::Append(name, ..), Some(there)) = (call, self.view.get_mut(project)) {
-            there.logs.entry(name.clone()).or_default();
+        if let Some(there) = self.view.get_mut(project) {
+            for name in call.appends() {
+                there.logs.entry(name.to_owned()).or_default();
+            }
         }
     }
 
@@ -239,6 +311,15 @@ impl World {
             && let Some(known) = self.keys.get_mut(&(project.to_owned(), name.clone(), key.clone()))
         {
             known.cursor = *cursor;
+        }
+        match (call, reply) {
+            (Call::Commit(calls), Reply::Committed(replies)) => {
+                calls.iter().zip(replies).for_each(|(call, reply)| self.learn(project, call, reply));
+            }
+            (Call::Commit(calls), Reply::Replayed(reply)) => {
+                calls.iter().for_each(|call| self.learn(project, call, reply));
+            }
+            _ => {}
         }
     }
 }
