@@ -161,12 +161,18 @@ impl Shared {
             }
             if unsynced.is_some_and(|since| since.elapsed() >= DELAY) {
                 unsynced = None;
-                // A failure is told by the next write.
-                let _ = self.writer().sync(self);
+                self.sync_late();
             }
         }
+        if self.options.durability != Durability::Os {
+            self.sync_late();
+        }
+    }
+
+    /// Syncs what nobody waits for. A failure is told by the next write; after one, another sync would prove nothing.
+    fn sync_late(&self) {
         let mut writer = self.writer();
-        if self.options.durability != Durability::Os && !writer.is_durable() {
+        if self.failure.check().is_ok() && !writer.is_durable() {
             let _ = writer.sync(self);
         }
     }
@@ -189,7 +195,7 @@ impl Shared {
         answers.into_iter().chain(jobs).for_each(|then| then.tell(self, &outcome));
     }
 
-    fn write_and_sync(&self, records: &[Vec<u8>], structure: bool, checkpoint: Lsn) -> Result<Lsn> {
+    pub(super) fn write_and_sync(&self, records: &[Vec<u8>], structure: bool, checkpoint: Lsn) -> Result<Lsn> {
         self.failure.check()?;
         let mut writer = self.writer();
         let end = writer.write(self, records, checkpoint)?;
@@ -200,13 +206,15 @@ impl Shared {
     }
 
     /// Notes that the changes of a batch are about to be made.
-    fn written(&self, end: Lsn, weights: impl Iterator<Item = Weight>) {
+    pub(super) fn written(&self, end: Lsn, weights: impl Iterator<Item = Weight>) {
         let mut state = self.held();
         state.end = end;
         for weight in weights {
             *state.applying.entry(end).or_default() += 1;
             state.structure |= weight == Weight::Structure;
-            state.unmarked = true;
+        }
+        if !std::mem::replace(&mut state.unmarked, true) {
+            self.due.notify_one();
         }
     }
 

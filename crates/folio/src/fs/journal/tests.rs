@@ -1,1 +1,5 @@
-
+mod bytes;
+mod checkpoint;
+mod group;
+mod recycling;
+mod rig;

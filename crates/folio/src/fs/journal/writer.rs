@@ -119,7 +119,8 @@ impl Writer {
 
     /// Goes on in another segment, which takes at least `bytes`.
     fn rotate(&mut self, shared: &Shared, bytes: u64) -> Result<()> {
-        let wanted = wanted(&shared.options, self.current.bytes).max((bytes + SECTOR).next_multiple_of(PIECE as u64 / 4));
+        let step = shared.options.first_segment.max(SECTOR);
+        let wanted = wanted(&shared.options, self.current.bytes).max((bytes + SECTOR).next_multiple_of(step));
         let next = self.next(shared, bytes + SECTOR, wanted)?;
         // In a weak mode what stands in the full one must not be less durable than what follows.
         if shared.options.durability != crate::driver::Durability::Os {

@@ -73,6 +73,11 @@ impl Sim {
         self.state().operations
     }
 
+    /// How many of one kind were begun: `sync` (of a file or folder), `syncfs`, `write`, `unlink` …
+    pub(crate) fn count(&self, kind: &str) -> u64 {
+        self.state().kinds.get(kind).copied().unwrap_or(0)
+    }
+
     /// Lets the `n`-th mutating operation from now fail; 1 is the next one.
     pub(crate) fn plan(&self, n: u64, fault: Fault) {
         let mut state = self.state();

@@ -57,7 +57,7 @@ impl Fd {
     }
 
     /// Runs a mutating operation that happens or does not.
-    fn act<T>(&self, doing: &str, act: impl FnOnce(&mut State) -> Result<T, Errno>) -> Result<T, Errno> {
+    fn act<T>(&self, doing: &'static str, act: impl FnOnce(&mut State) -> Result<T, Errno>) -> Result<T, Errno> {
         let mut state = self.sim.state();
         match state.turn(doing, 0)? {
             Turn::Fail(errno) if errno != Errno::INTR => Err(errno),

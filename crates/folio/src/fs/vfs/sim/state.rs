@@ -73,6 +73,8 @@ pub(super) struct State {
     now_ns: u64,
     pub(super) rng: fastrand::Rng,
     pub(super) operations: u64,
+    /// How many there were of each kind.
+    pub(super) kinds: BTreeMap<&'static str, u64>,
     pub(super) plan: BTreeMap<u64, Fault>,
     pub(super) room: Option<u64>,
     pub(super) dead: bool,
@@ -99,6 +101,7 @@ impl State {
             now_ns: BEGIN_NS,
             rng: fastrand::Rng::with_seed(seed),
             operations: 0,
+            kinds: BTreeMap::new(),
             plan: BTreeMap::new(),
             room: None,
             dead: false,
@@ -168,11 +171,12 @@ impl State {
     }
 
     /// Begins a mutating operation.
-    pub(super) fn turn(&mut self, doing: &str, what: impl Hash) -> Result<Turn, Errno> {
+    pub(super) fn turn(&mut self, doing: &'static str, what: impl Hash) -> Result<Turn, Errno> {
         if self.dead {
             return Err(Errno::IO);
         }
         self.operations += 1;
+        *self.kinds.entry(doing).or_default() += 1;
         let fault = self.plan.remove(&self.operations);
         let mut hasher = DefaultHasher::new();
         (self.fingerprint, doing, what, self.operations).hash(&mut hasher);
