@@ -121,7 +121,11 @@ impl Run<'_> {
     fn draw(&mut self) -> Vec<(String, world::Call)> {
         let together = [1, 1, 1, 2, 2, 3][self.rng.usize(0..6)];
         let mut calls: Vec<_> = (0..together).map(|_| self.drawing.next(&mut self.rng)).collect();
-        if together > 1 {
+        // A fork promises whole files, and not that all are of one moment: the model knows no such fork.
+        if let Some(at) = calls.iter().position(|(_, call)| matches!(call, world::Call::ForkProject(_))) {
+            calls = vec![calls.swap_remove(at)];
+        }
+        if calls.len() > 1 {
             calls = calls.into_iter().map(|(project, call)| (project, call.without_current())).collect();
         }
         calls

@@ -9,7 +9,7 @@ use super::world::{Call, View};
 use crate::cursor::{Cursor, Seq};
 use crate::driver::Driver;
 use crate::fs::FsDriver;
-use crate::lineage::GapReason;
+use crate::lineage::{Gap, GapReason};
 use crate::log::{Data, LogEvent, Start};
 use crate::name::{LogName, ProjectId};
 
@@ -65,9 +65,10 @@ impl Follower {
                     (self.last, self.cursor) = (entry.seq, position.into());
                     self.seen.insert(entry.seq, text(&entry.data));
                 }
-                LogEvent::Gap(gap) if self.allows(gap.reason) => {
+                LogEvent::Gap(gap) if self.allows(&gap) => {
+                    let disowned = gap.resumes_after.seq <= self.last;
                     (self.last, self.cursor) = (gap.resumes_after.seq, gap.resumes_after.into());
-                    if gap.reason != GapReason::Truncated {
+                    if disowned {
                         self.seen.clear();
                     }
                 }
@@ -78,11 +79,12 @@ impl Follower {
         Ok(())
     }
 
-    fn allows(&self, reason: GapReason) -> bool {
-        match reason {
+    fn allows(&self, gap: &Gap) -> bool {
+        match gap.reason {
             GapReason::Truncated => self.compacted,
             GapReason::Corrupt => false,
-            _ => self.disturbed,
+            // With the entries of an earlier life compaction forgets the life.
+            _ => self.disturbed || self.compacted && gap.resumes_after.seq > self.last,
         }
     }
 
