@@ -113,7 +113,12 @@ impl Store {
             // A name that an earlier run did not come to sync must not be built upon.
             root.sync_file_system()?;
         }
-        let recovered = if pending.is_empty() { Vec::new() } else { replay::replay(&ground, &pending)? };
+        let recovered = if pending.is_empty() {
+            Vec::new()
+        } else {
+            pending.settle()?;
+            replay::replay(&ground, &pending)?
+        };
         if pending.damage().is_some() {
             set_journal_aside(&ground, &journal)?;
             pending = Pending::read(&journal, file.content().root_id())?;

@@ -15,7 +15,7 @@
 //! A log sequence number (LSN) is a place in the journal in bytes, rising over all segments for ever: that of a batch is
 //! the segment's first one, and its distance from the end of the head. Sums are CRC-32C. A batch's is seeded with root id,
 //! generation and LSN, so what a segment held before it was used again never verifies. No sector of a durable batch is
-//! written again.
+//! written again, but with equal bytes before a replay.
 
 use crate::fs::vfs::{File, VfsResult};
 

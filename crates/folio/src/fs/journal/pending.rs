@@ -47,6 +47,8 @@ pub(crate) struct Pending {
     /// LSN after the last batch.
     pub(super) end: Lsn,
     pub(super) checkpoint: Lsn,
+    /// Everything before was synced, as a later batch or head says.
+    durable: Lsn,
     pub(super) root_id: [u8; 16],
     damage: Option<Damage>,
 }
@@ -57,8 +59,16 @@ impl Pending {
     /// # Errors
     /// Where it can't be read. Damage is told by [`Pending::check`].
     pub(crate) fn read(folder: &Dir, root_id: [u8; 16]) -> Result<Self> {
-        let mut pending =
-            Self { segments: Vec::new(), unused: Vec::new(), batches: Vec::new(), end: 0, checkpoint: 0, root_id, damage: None };
+        let mut pending = Self {
+            segments: Vec::new(),
+            unused: Vec::new(),
+            batches: Vec::new(),
+            end: 0,
+            checkpoint: 0,
+            durable: 0,
+            root_id,
+            damage: None,
+        };
         for listed in folder.list()? {
             let listed = listed?;
             let Some(name) = listed.name.to_str().filter(|name| name.ends_with(ENDING)) else { continue };
@@ -96,6 +106,7 @@ impl Pending {
     /// Finds the batches that count, and where they end.
     fn walk(&mut self) -> Result<()> {
         self.checkpoint = self.segments.iter().map(|found| found.head.checkpoint).max().unwrap_or(0);
+        self.durable = self.segments.iter().map(|found| found.head.durable).max().unwrap_or(0);
         let begin = self.segments.iter().rposition(|found| found.head.first <= self.checkpoint);
         let Some(begin) = begin else {
             if let Some(name) = self.segments.first().map(|found| found.name.clone()) {
@@ -117,6 +128,7 @@ impl Pending {
                     self.batches.push(Batch { segment: at, offset });
                 }
                 checkpoint = checkpoint.max(head.checkpoint);
+                self.durable = self.durable.max(head.durable);
                 offset += head.bytes;
             }
             self.end = found.head.lsn(offset);
@@ -147,6 +159,34 @@ impl Pending {
             }
         }
         Ok(None)
+    }
+
+    /// Makes durable what was read here and may be seen without being so: after a failed sync the system shows bytes that
+    /// the medium does not hold, and no later sync writes them. Records that went in the middle of a replay would leave
+    /// half of what they tell of. Equal bytes are written again, so a crash here does no harm.
+    ///
+    /// # Errors
+    /// Where the disk can't be read or written.
+    pub(crate) fn settle(&self) -> Result<()> {
+        const PIECE: u64 = 1 << 20;
+        for Found { file, head, .. } in &self.segments {
+            let offset = |lsn: Lsn| SECTOR + lsn.saturating_sub(head.first).min(head.bytes.saturating_sub(SECTOR));
+            let (mut at, end) = (offset(self.durable), offset(self.end));
+            if at >= end {
+                continue;
+            }
+            file.write_all_at(&file.read_some(0, usize::try_from(SECTOR).unwrap_or(512))?, 0)?;
+            while at < end {
+                let piece = file.read_some(at, usize::try_from(PIECE.min(end - at)).unwrap_or(usize::MAX))?;
+                if piece.is_empty() {
+                    break;
+                }
+                file.write_all_at(&piece, at)?;
+                at += piece.len() as u64;
+            }
+            file.sync_data()?;
+        }
+        Ok(())
     }
 
     /// True where nothing has to be done again.

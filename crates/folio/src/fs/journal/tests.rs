@@ -3,3 +3,4 @@ mod checkpoint;
 mod group;
 mod recycling;
 mod rig;
+mod settling;
