@@ -59,8 +59,8 @@ fn main() -> ExitCode {
     ];
     for plan in plans::NAMES {
         tests.push(Trial::ignorable_test(format!("killed_at_any_call_of::{plan}"), || traced(|| sweep(plan))));
-        tests.push(Trial::ignorable_test(format!("any_call_fails_of::{plan}"), || traced(|| failing::calls(plan))));
-        tests.push(Trial::ignorable_test(format!("files_may_not_grow::{plan}"), || failing::short_writes(plan)));
+        tests.push(Trial::ignorable_test(format!("failing::any_call_of::{plan}"), || traced(|| failing::calls(plan))));
+        tests.push(Trial::ignorable_test(format!("failing::files_that_may_not_grow::{plan}"), || failing::short_writes(plan)));
     }
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     libtest_mimic::run(&arguments, tests).exit_code()
