@@ -32,7 +32,8 @@ use crate::name::ProjectId;
 /// Folio's own folder in a root.
 pub(crate) const FOLDER: &str = ".folio";
 const JOURNAL: &str = "journal";
-const TMP: &str = "tmp";
+/// In [`FOLDER`]: what has no real name yet.
+pub(crate) const TMP: &str = "tmp";
 const QUARANTINE: &str = "quarantine";
 
 /// An open root.

@@ -8,6 +8,7 @@
 //! | what the change put there, whole or torn | it is written again: after a failed sync the system's memory lies |
 //! | something else | another program put it there later, and it stays; the journalled value goes to quarantine |
 //! | nothing, though no record removes it | another program removed it, and it stays so; the value goes to quarantine |
+//! | no way to it: a link or a file where a folder was | the value goes to quarantine, and the others are made |
 //!
 //! Which file is which is told by its id, wherever records moved it to. Of several values of one document only the last
 //! is written. Whoever calls syncs everything afterwards, before anything is read or the journal goes on; until then
@@ -15,6 +16,7 @@
 
 mod index;
 mod names;
+mod planned;
 mod segments;
 #[cfg(test)]
 mod tests;
@@ -23,12 +25,14 @@ mod values;
 use std::fmt;
 
 use self::index::Index;
+use self::planned::Planned;
 use self::segments::Segments;
 use super::apply::Ground;
 use super::op::{self, Op};
 use crate::error::{Error, Result};
 use crate::fs::journal::Pending;
-use crate::fs::vfs::{Dir, Kind, Meta, VfsResult};
+use crate::fs::store;
+use crate::fs::vfs::{Access, Dir, File, Kind, Meta, VfsResult};
 
 /// What was found about one file that a record tells of, for people.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,6 +70,9 @@ pub(crate) fn explain(root: &Dir, tmp: Option<&Dir>, pending: &Pending) -> Resul
     Ok(replay.notes)
 }
 
+/// Why what belongs behind something that is no folder of ours goes to quarantine.
+const NO_WAY: &str = "another program put something else where a folder on the way to it was";
+
 struct Replay<'a> {
     root: &'a Dir,
     tmp: Option<&'a Dir>,
@@ -73,6 +80,7 @@ struct Replay<'a> {
     ground: Option<&'a Ground>,
     index: Index,
     segments: Segments,
+    planned: Planned,
     notes: Vec<Note>,
 }
 
@@ -83,7 +91,7 @@ impl<'a> Replay<'a> {
             let stored = stored?;
             index.add(&ops(&stored.bytes, stored.position)?);
         }
-        Ok(Self { root, tmp, ground, index, segments: Segments::default(), notes: Vec::new() })
+        Ok(Self { root, tmp, ground, index, segments: Segments::default(), planned: Planned::default(), notes: Vec::new() })
     }
 
     fn run(&mut self, pending: &Pending) -> Result<()> {
@@ -113,8 +121,9 @@ impl<'a> Replay<'a> {
                 let goes = |there| (there == *id || names.is_dead(there)) && !names.keeps(there, path);
                 if self.stat(path)?.is_some_and(|meta| goes(meta.id())) {
                     self.tell(path, "it is removed", false);
-                    if self.ground.is_some() {
-                        self.root.unlink(path)?;
+                    match self.ground {
+                        Some(_) => drop(self.root.unlink(path)?),
+                        None => self.planned.away(path),
                     }
                 }
             }
@@ -128,15 +137,26 @@ impl<'a> Replay<'a> {
     }
 
     fn stat(&self, path: &str) -> VfsResult<Option<Meta>> {
-        match self.root.stat(path) {
+        match self.look(path) {
             Err(error) if error.missing() || error.foreign() => Ok(None),
             other => other,
         }
     }
 
+    fn look(&self, path: &str) -> VfsResult<Option<Meta>> {
+        self.planned.source(path).map_or(Ok(None), |source| self.root.stat(source))
+    }
+
+    fn file(&self, path: &str, access: Access) -> VfsResult<Option<File>> {
+        self.planned.source(path).map_or(Ok(None), |source| self.root.open(source, access))
+    }
+
     /// A temporary file or folder of that name.
     fn stat_temp(&self, name: &str) -> VfsResult<Option<Meta>> {
-        self.tmp.map_or(Ok(None), |tmp| tmp.stat(name))
+        if self.tmp.is_none() {
+            return Ok(None);
+        }
+        self.look(&in_tmp(name))
     }
 
     /// True where the folder that a path begins with is there, or comes by a write.
@@ -145,6 +165,21 @@ impl<'a> Replay<'a> {
             Some((home, _)) if !home.starts_with('.') => Ok(self.stat(home)?.is_some_and(|meta| meta.kind == Kind::Dir)),
             _ => Ok(true),
         }
+    }
+
+    /// True where nothing but folders leads to a path, or what is missing of them can be made. Else another program put a
+    /// link, a file or another file system on the way: what is behind it is not ours to write to.
+    fn has_way(&self, path: &str) -> VfsResult<bool> {
+        for (end, _) in path.match_indices('/') {
+            match self.look(path.get(..end).unwrap_or(path)) {
+                Ok(Some(meta)) if meta.kind == Kind::Dir => {}
+                Ok(None) => return Ok(true),
+                Ok(Some(_)) => return Ok(false),
+                Err(error) if error.missing() || error.foreign() => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
 
     /// Sets bytes aside that have no place any more.
@@ -159,13 +194,20 @@ impl<'a> Replay<'a> {
     /// Sets a temporary file aside that has no place any more.
     fn keep_temp(&mut self, path: &str, temp: &str, why: &str) -> Result<()> {
         self.tell(path, format!("{why}; what the journal has of it goes to quarantine"), true);
-        if let Some(ground) = self.ground
-            && ground.tmp.stat(temp)?.is_some()
-        {
-            ground.quarantine.take(path, why, &ground.tmp, temp.as_ref())?;
+        match self.ground {
+            Some(ground) if ground.tmp.stat(temp)?.is_some() => {
+                ground.quarantine.take(path, why, &ground.tmp, temp.as_ref())?;
+            }
+            Some(_) => {}
+            None => self.planned.away(&in_tmp(temp)),
         }
         Ok(())
     }
+}
+
+/// Where a temporary file lies below the root.
+fn in_tmp(name: &str) -> String {
+    format!("{}/{}/{name}", store::FOLDER, store::TMP)
 }
 
 fn ops(record: &[u8], position: u64) -> Result<Vec<Op>> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Replay, torn};
+use super::{NO_WAY, Replay, in_tmp, torn};
 use crate::cursor::Seq;
 use crate::error::Result;
 use crate::fs::txn::op::{Body, Id, Place};
@@ -37,7 +37,7 @@ impl Replay<'_> {
         }
         let Some(name) = self.name_of(path, id)? else { return Ok(false) };
         let access = if self.ground.is_some() { Access::ReadWrite } else { Access::Read };
-        let Some(file) = self.root.open(&name, access)? else { return Ok(false) };
+        let Some(file) = self.file(&name, access)? else { return Ok(false) };
         if self.segments.open.len() >= OPEN {
             self.segments.open.clear();
         }
@@ -55,7 +55,8 @@ impl Replay<'_> {
             return self.keep_body(path, body, &why);
         }
         let Some(file) = self.segments.open.get(&id) else { return Ok(()) };
-        if file.len()? < offset || !self.fits(file, offset, body)? {
+        let len = self.planned.len(id, file.len()?);
+        if len < offset || !self.fits(file, len, offset, body)? {
             let why = format!("another program changed the log's file where {entries} {}", were_written(seqs));
             return self.keep_body(path, body, &why);
         }
@@ -64,22 +65,25 @@ impl Replay<'_> {
             what: format!("{entries} {} again", are_written(seqs)),
             notable: false,
         });
-        if self.ground.is_some() {
-            let mut at = offset;
-            self.pieces(body, |piece| {
-                file.write_all_at(piece, at)?;
-                at += piece.len() as u64;
-                Ok(true)
-            })?;
+        if self.ground.is_none() {
+            self.planned.sized(id, len.max(offset + body.len()));
+            return Ok(());
         }
+        let mut at = offset;
+        self.pieces(body, |piece| {
+            file.write_all_at(piece, at)?;
+            at += piece.len() as u64;
+            Ok(true)
+        })?;
         Ok(())
     }
 
-    /// True where nothing else was written where the bytes belong.
-    fn fits(&self, file: &File, offset: u64, body: &Body) -> VfsResult<bool> {
+    /// True where nothing else was written where the bytes belong, in a file of `len` bytes.
+    fn fits(&self, file: &File, len: u64, offset: u64, body: &Body) -> VfsResult<bool> {
         let (mut at, mut fits) = (offset, true);
         self.pieces(body, |piece| {
-            let found = file.read_some(at, piece.len())?;
+            let left = usize::try_from(len.saturating_sub(at)).unwrap_or(usize::MAX);
+            let found = file.read_some(at, piece.len().min(left))?;
             fits = torn(&found, piece);
             at += piece.len() as u64;
             Ok(fits && found.len() == piece.len())
@@ -143,10 +147,16 @@ impl Replay<'_> {
         if !self.has_home(path)? {
             return self.keep_temp(path, temp, "another program removed the project");
         }
+        if !self.has_way(path)? {
+            return self.keep_temp(path, temp, NO_WAY);
+        }
         self.tell(path, "the file gets its name", false);
-        if let Some(ground) = self.ground {
-            let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-            ground.tmp.rename(temp, &ground.folder(folder)?, name)?;
+        match self.ground {
+            Some(ground) => {
+                let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+                ground.tmp.rename(temp, &ground.folder(folder)?, name)?;
+            }
+            None => self.planned.moved(&in_tmp(temp), path),
         }
         Ok(())
     }
@@ -156,9 +166,12 @@ impl Replay<'_> {
             (Place::Path(path), Place::Temp(name)) => {
                 if self.stat(path)?.is_some_and(|meta| meta.id() == id) {
                     self.tell(path, "it is deleted", false);
-                    if let Some(ground) = self.ground {
-                        self.segments.open.clear();
-                        self.root.rename(path, &ground.tmp, name)?;
+                    match self.ground {
+                        Some(ground) => {
+                            self.segments.open.clear();
+                            self.root.rename(path, &ground.tmp, name)?;
+                        }
+                        None => self.planned.moved(path, &in_tmp(name)),
                     }
                 }
             }
@@ -167,8 +180,9 @@ impl Replay<'_> {
                 let made = self.stat_temp(name)?.is_some_and(|meta| meta.id() == id);
                 if made && there.is_none() {
                     self.tell(path, "it gets its name", false);
-                    if let Some(ground) = self.ground {
-                        ground.tmp.rename(name, &ground.root, path)?;
+                    match self.ground {
+                        Some(ground) => ground.tmp.rename(name, &ground.root, path)?,
+                        None => self.planned.moved(&in_tmp(name), path),
                     }
                 }
             }
@@ -194,8 +208,19 @@ impl Replay<'_> {
             }
             return Ok(());
         }
+        if !self.has_way(to)? {
+            match &temp {
+                Some(temp) if !named => self.keep_temp(to, temp, NO_WAY)?,
+                // It has a name, and is read there.
+                _ => self.tell(to, NO_WAY, true),
+            }
+            return Ok(());
+        }
         self.tell(to, "the segment gets its name", false);
-        let Some(ground) = self.ground else { return Ok(()) };
+        let Some(ground) = self.ground else {
+            self.planned.moved(&temp.filter(|_| !named).map_or(from.to_owned(), |temp| in_tmp(&temp)), to);
+            return Ok(());
+        };
         let (folder, name) = to.rsplit_once('/').unwrap_or(("", to));
         let folder = ground.folder(folder)?;
         if folder.stat(name)?.is_some() {
@@ -212,10 +237,11 @@ impl Replay<'_> {
         if !self.index.names.is_dead(id)
             && self.open(path, id)?
             && let Some(file) = self.segments.open.get(&id)
-            && file.len()? > len
+            && self.planned.len(id, file.len()?) > len
         {
-            if self.ground.is_some() {
-                file.truncate(len)?;
+            match self.ground {
+                Some(_) => file.truncate(len)?,
+                None => self.planned.sized(id, len),
             }
             self.tell(path, "it loses what follows its last whole append", false);
         }

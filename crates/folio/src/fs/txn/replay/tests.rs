@@ -1,1 +1,3 @@
-
+mod rig;
+mod segments;
+mod values;

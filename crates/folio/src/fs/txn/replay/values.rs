@@ -1,7 +1,7 @@
 //! Documents and files: each has its last value.
 
 use super::index::Chain;
-use super::{Replay, torn};
+use super::{NO_WAY, Replay, torn};
 use crate::error::Result;
 use crate::etag::Etag;
 use crate::fs::content::etag_of;
@@ -21,6 +21,8 @@ enum Found {
     Known,
     /// Something that another program put there.
     Foreign,
+    /// Something that another program put on the way there.
+    NoWay,
 }
 
 impl Replay<'_> {
@@ -42,6 +44,9 @@ impl Replay<'_> {
         let meta = self.stat(path)?;
         if !self.has_home(path)? {
             return Ok(Found::Missing);
+        }
+        if !self.has_way(path)? {
+            return Ok(Found::NoWay);
         }
         let Some(meta) = meta else { return Ok(if chain.absent { Found::Nothing } else { Found::Missing }) };
         if meta.kind != Kind::File {
@@ -70,12 +75,12 @@ impl Replay<'_> {
     }
 
     fn has_bytes(&self, path: &str, etag: Etag) -> VfsResult<bool> {
-        self.root.open(path, Access::Read)?.map_or(Ok(false), |file| Ok(etag_of(&file)? == etag))
+        self.file(path, Access::Read)?.map_or(Ok(false), |file| Ok(etag_of(&file)? == etag))
     }
 
     /// True where the file of the last change has its bytes, or a part of them.
     fn is_ours(&self, path: &str, meta: &Meta, after: Etag, body: &Body) -> VfsResult<bool> {
-        let Some(file) = self.root.open(path, Access::Read)? else { return Ok(false) };
+        let Some(file) = self.file(path, Access::Read)? else { return Ok(false) };
         match body {
             Body::Inline(bytes) => Ok(meta.size <= bytes.len() as u64 && torn(&file.read_some(0, bytes.len())?, bytes)),
             // Its bytes were durable before the record was.
@@ -85,7 +90,7 @@ impl Replay<'_> {
 
     /// True where the file of an earlier change has its bytes, or nothing that anybody wrote.
     fn is_between(&self, path: &str, meta: &Meta, etag: Etag, len: u64) -> VfsResult<bool> {
-        let Some(file) = self.root.open(path, Access::Read)? else { return Ok(false) };
+        let Some(file) = self.file(path, Access::Read)? else { return Ok(false) };
         if etag_of(&file)? == etag {
             return Ok(true);
         }
@@ -101,11 +106,12 @@ impl Replay<'_> {
         match found {
             Found::Missing => return self.keep_bytes(path, bytes, "another program removed it after it was written"),
             Found::Foreign => return self.keep_bytes(path, bytes, "another program changed it after it was written"),
+            Found::NoWay => return self.keep_bytes(path, bytes, NO_WAY),
             Found::Last => self.tell(path, format!("its {} bytes are written again", bytes.len()), false),
             Found::Nothing | Found::Known => self.tell(path, format!("{} bytes are written", bytes.len()), false),
         }
         let Some(ground) = self.ground else { return Ok(()) };
-        if let (Found::Last, Some(file)) = (found, self.root.open(path, Access::ReadWrite)?) {
+        if let (Found::Last, Some(file)) = (found, self.file(path, Access::ReadWrite)?) {
             file.write_all_at(bytes, 0)?;
             return Ok(file.set_mode(mode)?);
         }
@@ -124,6 +130,7 @@ impl Replay<'_> {
             Found::Last => return Ok(()),
             Found::Missing => return self.keep_temp(path, temp, "another program removed it after it was written"),
             Found::Foreign => return self.keep_temp(path, temp, "another program changed it after it was written"),
+            Found::NoWay => return self.keep_temp(path, temp, NO_WAY),
             Found::Nothing | Found::Known => {}
         }
         if self.stat_temp(temp)?.is_none_or(|meta| meta.id() != id) {
@@ -140,7 +147,7 @@ impl Replay<'_> {
 
     fn delete(&mut self, path: &str, found: &Found) -> Result<()> {
         match found {
-            Found::Nothing | Found::Missing => {}
+            Found::Nothing | Found::Missing | Found::NoWay => {}
             Found::Foreign => self.tell(path, "another program wrote it after it was deleted, so it stays", true),
             Found::Last | Found::Known => {
                 self.tell(path, "it is deleted", false);
