@@ -4,3 +4,4 @@ mod group;
 mod recycling;
 mod rig;
 mod settling;
+mod stores;
