@@ -1,9 +1,10 @@
 //! One connection: its requests one after another, from the guard to the router and back.
 
 use std::convert::Infallible;
+use std::fmt::Write;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use axum::Router;
@@ -11,7 +12,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderName, HeaderValue, Request};
+use http::{HeaderName, HeaderValue, Method, Request};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -19,13 +20,15 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tower::Service;
 
 use crate::body::TimedBody;
-use crate::cors;
 use crate::problem::{Problem, Refusal};
 use crate::socket::{HeadFault, Phase, Socket};
 use crate::state::App;
+use crate::stream::{self, Open};
+use crate::{cors, date, frame, sse};
 
 /// Most that is held of what a client sends or does not read, in bytes.
 const BUFFER: usize = 128 << 10;
@@ -37,12 +40,13 @@ pub(crate) async fn serve(stream: TcpStream, app: Arc<App>, router: Router) {
     // Without this, small frames of a live stream would wait for the acknowledgement of the last one.
     let _ = stream.set_nodelay(true);
     let phase = Arc::new(Phase::default());
+    let (leave, mut left) = mpsc::channel(1);
     let mut socket = Socket::new(stream, Arc::clone(&phase), &app.config);
-    {
+    let leaving = {
         let service = service_fn(|request| {
             // At once, not when the future is polled: the socket is read before that.
             phase.begin();
-            answer(request, Arc::clone(&app), router.clone(), Arc::clone(&phase))
+            answer(request, Arc::clone(&app), router.clone(), Arc::clone(&phase), leave.clone())
         });
         let mut http = http1::Builder::new();
         // The socket has timers of its own, which tell a slow head from an idle connection.
@@ -52,13 +56,25 @@ pub(crate) async fn serve(stream: TcpStream, app: Arc<App>, router: Router) {
         let mut connection = pin!(http.serve_connection(TokioIo::new(&mut socket), service));
         let mut draining = app.draining.clone();
         let ended = tokio::select! {
-            ended = connection.as_mut() => Some(ended),
-            _ = draining.wait_for(|draining| *draining) => None,
+            ended = connection.as_mut() => {
+                drop(ended);
+                Ended::Served
+            },
+            Some(leaving) = left.recv() => Ended::Left(leaving),
+            _ = draining.wait_for(|draining| *draining) => Ended::Draining,
         };
-        if ended.is_none() {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+        match ended {
+            Ended::Served => None,
+            Ended::Left(leaving) => Some(leaving),
+            Ended::Draining => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+                None
+            }
         }
+    };
+    if let Some((head, open)) = leaving {
+        return Box::pin(stream::serve(app, socket.into_inner(), head, open)).await;
     }
     if let Some(fault) = socket.fault() {
         refuse_head(&mut socket, fault, &app).await;
@@ -93,8 +109,10 @@ async fn answer(
     app: Arc<App>,
     mut router: Router,
     phase: Arc<Phase>,
+    leave: mpsc::Sender<Leaving>,
 ) -> Result<Response<Counted>, Infallible> {
     let (head, body) = request.into_parts();
+    let method = head.method.clone();
     let body = TimedBody::new(body, &app.config, Arc::clone(&phase.unread));
     let mut response = match app.guard.check(&head) {
         Err(problem) => problem.into_response(),
@@ -115,7 +133,54 @@ async fn answer(
         // What is left of the body is not waited for, so nothing can come after it.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    if let Some(open) = response.extensions_mut().remove::<Handover>().and_then(Handover::take)
+        && method == Method::GET
+    {
+        if phase.is_free() {
+            let head = head_of(&response) + &sse::opening(&app);
+            let _ = leave.try_send((head, open));
+            // Nobody asks for the answer any more.
+            return std::future::pending().await;
+        }
+        *response.body_mut() = sse::body(&app, open.events, frame::log_event, open.permit);
+    }
     Ok(response.map(|body| Counted { inner: body, phase }))
+}
+
+/// The head of an answer whose body ends with the connection, as text.
+fn head_of(response: &Response) -> String {
+    let status = response.status();
+    let mut text = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
+    for (name, value) in response.headers() {
+        // What we send is ASCII.
+        let _ = write!(text, "{name}: {}\r\n", value.to_str().unwrap_or_default());
+    }
+    let _ = write!(text, "connection: close\r\ndate: {}\r\n\r\n", date::now());
+    text
+}
+
+/// A connection that leaves the HTTP stack: the head of its answer, and what follows.
+type Leaving = (String, Open);
+
+/// How a connection was served by the HTTP stack.
+enum Ended {
+    Served,
+    Left(Leaving),
+    Draining,
+}
+
+/// An event stream on its way from the call that opened it, past what cares for every answer, to the connection.
+#[derive(Clone)]
+pub(crate) struct Handover(Arc<Mutex<Option<Open>>>);
+
+impl Handover {
+    pub(crate) fn new(open: Open) -> Self {
+        Self(Arc::new(Mutex::new(Some(open))))
+    }
+
+    fn take(self) -> Option<Open> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// Whatever users stored is only ever data to a browser that comes here: it runs nothing of it under this origin, and

@@ -1,5 +1,11 @@
 //! Times as HTTP writes them.
 
+/// The time of an answer.
+pub(crate) fn now() -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    http_date(since.as_secs().saturating_mul(1_000))
+}
+
 /// Unix milliseconds as `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub(crate) fn http_date(unix_ms: u64) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];

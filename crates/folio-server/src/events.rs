@@ -1,20 +1,26 @@
 //! Following a log over HTTP.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
+use axum::body::Body;
+use bytes::Bytes;
 use folio::{AppendLog, Start};
+use futures_util::stream;
 use http::{HeaderMap, StatusCode};
 
+use crate::connection::Handover;
 use crate::cursor::{self, Place};
 use crate::problem::Answer;
 use crate::query::Query;
 use crate::state::App;
-use crate::{frame, reply, sse};
+use crate::stream::{Open, Place as Followed};
+use crate::{reply, sse};
 
 /// Opens an event stream where Last-Event-ID says, else where `since` does, else at the head.
 ///
 /// The header wins because a browser that connects again sends it with the same URL as the first time.
-pub(crate) async fn open(app: &App, log: &Arc<dyn AppendLog>, query: &Query, headers: &HeaderMap) -> Answer {
+pub(crate) async fn open(app: &App, place: Followed, log: &Arc<dyn AppendLog>, query: &Query, headers: &HeaderMap) -> Answer {
     let since = cursor::since(query)?;
     let last = cursor::last_event_id(headers)?;
     if let Some(Place { end: Some(end), .. }) = last {
@@ -24,10 +30,16 @@ pub(crate) async fn open(app: &App, log: &Arc<dyn AppendLog>, query: &Query, hea
             return Ok(reply::empty(StatusCode::NO_CONTENT));
         }
     }
-    let Some(place) = sse::place(app) else { return Ok(sse::shed("too many event streams are open")) };
+    let Some(permit) = sse::place(app) else { return Ok(sse::shed("too many event streams are open")) };
     let start = last.or(since).map_or(Start::Now, |place| Start::After(place.cursor));
     match log.subscribe(start).await {
-        Ok(events) => Ok(sse::stream(app, events, frame::log_event, place)),
+        Ok(events) => {
+            // Of no length that is known: it is not this body that goes out.
+            let mut response = sse::response(Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()));
+            let open = Open { place, log: Arc::clone(log), events, permit };
+            response.extensions_mut().insert(Handover::new(open));
+            Ok(response)
+        }
         Err(error) => sse::refuse(error),
     }
 }

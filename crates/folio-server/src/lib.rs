@@ -40,6 +40,7 @@ mod routes;
 mod socket;
 mod sse;
 mod state;
+mod stream;
 mod upload;
 mod values;
 

@@ -96,10 +96,14 @@ impl Server {
         }
         drop(listener);
         let _ = drain.send(true);
+        let streaming = Arc::clone(&app);
+        // It ends also if nobody waits for it.
+        let streams = tokio::task::spawn_blocking(move || streaming.fanout.stop());
         let finished = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(app.config.drain_timeout, finished).await.is_err() {
             connections.shutdown().await;
         }
+        let _ = streams.await;
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use crate::path::{self, AtLog, InProject};
 use crate::problem::{Answer, shown};
 use crate::query::Query;
 use crate::state::App;
+use crate::stream::Place;
 use crate::{accept, body, events, page, reply};
 
 /// Where a log stands.
@@ -87,7 +88,12 @@ pub(crate) async fn list(InProject(project): InProject, uri: Uri) -> Answer {
 }
 
 /// `GET …/history` and `GET …/logs/{name}`: a page, an event stream, or the status.
-pub(crate) async fn get(State(app): State<Arc<App>>, AtLog { log, .. }: AtLog, uri: Uri, headers: HeaderMap) -> Answer {
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    AtLog { project, name, log }: AtLog,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Answer {
     let query = Query::parse(&uri, &["view", "since", "before", "limit", "order"])?;
     match query.get("view") {
         None => {}
@@ -100,7 +106,7 @@ pub(crate) async fn get(State(app): State<Arc<App>>, AtLog { log, .. }: AtLog, u
     match accept::preferred(&headers, &[accept::JSON, accept::NDJSON, accept::EVENTS])? {
         accept::EVENTS => {
             query.only(&["since"])?;
-            events::open(&app, &log, &query, &headers).await
+            events::open(&app, Place { project, name }, &log, &query, &headers).await
         }
         content_type => page::get(&app, &log, &query, content_type).await,
     }

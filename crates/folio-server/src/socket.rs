@@ -28,12 +28,20 @@ pub(crate) struct Phase {
     reader: AtomicWaker,
     /// Some of a request's body was not read.
     pub(crate) unread: Arc<AtomicBool>,
+    /// More was read than the head of the request, or less was written than the answers to those before.
+    entangled: AtomicBool,
 }
 
 impl Phase {
     pub(crate) fn begin(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.busy.store(true, Ordering::Relaxed);
+    }
+
+    /// True where nothing is on its way but the answer to the request whose head was read last: then the connection can be
+    /// taken out of the HTTP stack.
+    pub(crate) fn is_free(&self) -> bool {
+        !self.entangled.load(Ordering::Relaxed) && !self.unread.load(Ordering::Relaxed)
     }
 
     pub(crate) fn end(&self) {
@@ -61,11 +69,11 @@ struct Head {
 }
 
 impl Head {
-    /// Takes the next bytes.
-    fn feed(&mut self, data: &[u8]) {
+    /// Takes the next bytes. True: some of them are no part of it.
+    fn feed(&mut self, data: &[u8]) -> bool {
         for &byte in data {
             if self.whole {
-                return;
+                return true;
             }
             self.bytes += 1;
             match byte {
@@ -76,6 +84,7 @@ impl Head {
             // Empty lines before the request line are no head yet.
             self.whole = self.blank == 2 && self.bytes > 4;
         }
+        false
     }
 }
 
@@ -126,6 +135,11 @@ impl Socket {
         self.phase.unread.store(true, Ordering::Relaxed);
     }
 
+    /// The connection itself, for whoever goes on with it.
+    pub(crate) fn into_inner(self) -> TcpStream {
+        self.inner
+    }
+
     fn give_up(&mut self, fault: HeadFault) -> io::Error {
         self.fault = Some(fault);
         io::Error::new(io::ErrorKind::TimedOut, "the head of the request did not come whole")
@@ -142,7 +156,9 @@ impl Socket {
             if self.head.bytes == 0 {
                 self.reading.stop();
             }
-            self.head.feed(data);
+            if self.head.feed(data) {
+                self.phase.entangled.store(true, Ordering::Relaxed);
+            }
             if self.head.bytes > self.max_head {
                 buf.set_filled(before);
                 return Poll::Ready(Err(self.give_up(HeadFault::Large)));
@@ -169,7 +185,12 @@ impl AsyncRead for Socket {
         }
         if self.phase.busy.load(Ordering::Relaxed) {
             self.phase.reader.register(cx.waker());
-            return Pin::new(&mut self.inner).poll_read(cx, buf);
+            let before = buf.filled().len();
+            let read = Pin::new(&mut self.inner).poll_read(cx, buf);
+            if buf.filled().len() > before {
+                self.phase.entangled.store(true, Ordering::Relaxed);
+            }
+            return read;
         }
         self.poll_read_head(cx, buf)
     }
@@ -181,6 +202,7 @@ impl Socket {
             self.writing.stop();
             return written;
         }
+        self.phase.entangled.store(true, Ordering::Relaxed);
         ready!(self.writing.poll(cx, self.write_timeout));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
     }

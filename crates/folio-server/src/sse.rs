@@ -24,7 +24,7 @@ use crate::reply::{self, PIECE};
 use crate::state::App;
 
 /// How long clients stay away that are sent away.
-const AWAY: Duration = Duration::from_secs(10);
+pub(crate) const AWAY: Duration = Duration::from_secs(10);
 
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -43,10 +43,26 @@ pub(crate) fn stream<E: 'static>(
     write: Write<E>,
     place: OwnedSemaphorePermit,
 ) -> Response {
-    let mut draining = app.draining.clone();
+    response(body(app, source, write, place))
+}
+
+/// What every stream begins with.
+pub(crate) fn opening(app: &App) -> String {
     let mut out = String::new();
     frame::retry(&mut out, jittered(app.config.retry));
-    response(Body::new(Events {
+    out
+}
+
+/// `source` as a body.
+pub(crate) fn body<E: 'static>(
+    app: &App,
+    source: BoxStream<'static, Result<E>>,
+    write: Write<E>,
+    place: OwnedSemaphorePermit,
+) -> Body {
+    let mut draining = app.draining.clone();
+    let out = opening(app);
+    Body::new(Events {
         source,
         write,
         out,
@@ -57,7 +73,7 @@ pub(crate) fn stream<E: 'static>(
         }),
         ended: false,
         _place: place,
-    }))
+    })
 }
 
 /// Sends the client away for a while. Not with a status: on any but 200 a browser never comes back.
@@ -78,7 +94,8 @@ pub(crate) fn refuse(error: Error) -> Result<Response, Problem> {
     Ok(shed(&shown(problem.detail().as_bytes())))
 }
 
-fn response(body: Body) -> Response {
+/// The answer that a stream is the body of.
+pub(crate) fn response(body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     reply::describe(headers, accept::EVENTS, "no-store");

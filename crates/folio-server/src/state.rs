@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::budget::Budget;
 use crate::config::ServerConfig;
 use crate::guard::Guard;
+use crate::stream::Streams;
 
 /// The server's parts; one per server, shared by all calls.
 pub(crate) struct App {
@@ -22,6 +23,8 @@ pub(crate) struct App {
     pub(crate) answers: Budget,
     /// A permit for every event stream that may be open.
     pub(crate) streams: Arc<Semaphore>,
+    /// Those that are open, but for the ones that go through the HTTP stack.
+    pub(crate) fanout: Streams,
     /// Turns true when the server is told to stop.
     pub(crate) draining: watch::Receiver<bool>,
     /// The page at `/`.
@@ -41,6 +44,7 @@ impl App {
             bodies: Budget::new(config.memory / 2),
             answers: Budget::new(config.memory / 2),
             streams: Arc::new(Semaphore::new(config.max_streams)),
+            fanout: Streams::new(),
             draining,
             home: crate::home::page(address),
             config,

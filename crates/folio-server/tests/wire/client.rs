@@ -189,13 +189,13 @@ impl Connection {
         if head || answer.status == 204 || answer.status == 304 {
             return answer;
         }
-        if answer.header("transfer-encoding") == Some("chunked") {
-            while let Some(chunk) = self.chunk().await {
-                answer.body.extend(chunk);
+        match answer.header("content-length") {
+            Some(length) => answer.body = self.take(length.parse().unwrap()).await,
+            None => {
+                while let Some(piece) = self.piece(&answer).await {
+                    answer.body.extend(piece);
+                }
             }
-        } else {
-            let length: usize = answer.header("content-length").unwrap().parse().unwrap();
-            answer.body = self.take(length).await;
         }
         answer
     }
@@ -233,6 +233,15 @@ impl Connection {
         let chunk = self.buffer.drain(..size).collect();
         self.buffer.drain(..2);
         (size > 0).then_some(chunk)
+    }
+
+    /// The next bytes of a body without a length, in chunks or up to the end of the connection; `None` at its end.
+    pub(crate) async fn piece(&mut self, head: &Answer) -> Option<Vec<u8>> {
+        if head.header("transfer-encoding").is_some() {
+            return self.chunk().await;
+        }
+        let there = !self.buffer.is_empty() || self.more().await;
+        there.then(|| std::mem::take(&mut self.buffer))
     }
 
     /// True once the server has hung up and everything was read.

@@ -112,12 +112,12 @@ impl Stream {
         Self { connection, head, parser: Parser::default(), ready: [].into(), ended: false, raw: Vec::new() }
     }
 
-    /// One more chunk of the body; false at its end.
+    /// One more piece of the body; false at its end.
     pub(crate) async fn chunk(&mut self) -> bool {
         if self.ended {
             return false;
         }
-        match self.connection.chunk().await {
+        match self.connection.piece(&self.head).await {
             Some(bytes) => {
                 self.raw.extend_from_slice(&bytes);
                 self.ready.extend(self.parser.feed(&bytes));

@@ -1,0 +1,201 @@
+//! One reader until it has caught up with its log.
+
+use std::io;
+use std::sync::Arc;
+
+use folio::{Cursor, LogEvent, LogStream, Position, Start};
+use futures_util::{FutureExt, StreamExt};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Duration, timeout};
+
+use super::fan::Joining;
+use super::feed::{Feed, Join, reached};
+use super::{Open, Place};
+use crate::frame::{self, After};
+use crate::problem::shown;
+use crate::reply::PIECE;
+use crate::sse::AWAY;
+use crate::state::App;
+
+/// How long a client that has all may take to hang up.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Serves an event stream on a connection that is nobody else's any more; `head` begins the answer.
+pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, head: String, open: Open) {
+    let Open { place, log, events, permit } = open;
+    let Ok(team) = app.fanout.start(&app) else { return };
+    let feed = app.fanout.feed(&place, &log, team);
+    let reader = Reader { stream, out: head, events, at: None, caught_up: false, last: false };
+    reader.run(&app, feed, permit, place).await;
+}
+
+/// Goes on with a reader that was too slow for the feed: it has all up to `at`.
+pub(super) async fn resume(
+    app: Arc<App>,
+    stream: std::net::TcpStream,
+    feed: Arc<Feed>,
+    at: Position,
+    permit: OwnedSemaphorePermit,
+) {
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    // Nothing is read from the log before there is room for it.
+    if !matches!(timeout(app.config.write_timeout, stream.writable()).await, Ok(Ok(()))) {
+        return;
+    }
+    let mut out = String::new();
+    let events = match feed.log.subscribe(Start::After(Cursor::from(at))).await {
+        Ok(events) => events,
+        Err(error) => {
+            tell(&mut out, &error);
+            futures_util::stream::empty().boxed()
+        }
+    };
+    let reader = Reader { stream, last: !out.is_empty(), out, events, at: Some(at), caught_up: true };
+    let place = feed.place().clone();
+    reader.run(&app, feed, permit, place).await;
+}
+
+struct Reader {
+    stream: TcpStream,
+    /// Frames that are not written yet.
+    out: String,
+    events: LogStream,
+    /// What it has been told of, with what is in `out`.
+    at: Option<Position>,
+    /// It was told that it has caught up.
+    caught_up: bool,
+    /// The stream ends with what is in `out`.
+    last: bool,
+}
+
+/// What there is to do next.
+enum Next {
+    Event(Option<folio::Result<LogEvent>>),
+    /// The feed may let it in now.
+    Try,
+    Silence,
+    Over,
+}
+
+impl Reader {
+    async fn run(mut self, app: &Arc<App>, mut feed: Arc<Feed>, permit: OwnedSemaphorePermit, place: Place) {
+        let mut draining = app.draining.clone();
+        loop {
+            let mut moves = feed.moves();
+            while !self.last && self.out.len() < PIECE {
+                let Some(event) = self.events.next().now_or_never() else { break };
+                self.take(event);
+            }
+            if !self.out.is_empty() {
+                let stopped = draining.wait_for(|draining| *draining);
+                let written = tokio::select! {
+                    written = timeout(app.config.write_timeout, self.stream.write_all(self.out.as_bytes())) => written,
+                    _ = stopped => return,
+                };
+                if !matches!(written, Ok(Ok(()))) {
+                    return;
+                }
+                // A reader that has caught up needs none any more.
+                self.out = String::new();
+                if !self.last {
+                    continue;
+                }
+            }
+            if self.last {
+                return self.end().await;
+            }
+            // Nothing is left to read, so the log is where the feed is, or will be.
+            let position = self.at.filter(|_| self.caught_up);
+            match position.map(|at| feed.join(at, self.fan(app))) {
+                Some(Join::At(spot)) => return self.join(app, feed, spot, permit),
+                Some(Join::Ended) => {
+                    let Ok(team) = app.fanout.start(app) else { return };
+                    let log = Arc::clone(&feed.log);
+                    feed = app.fanout.feed(&place, &log, team);
+                    moves = feed.moves();
+                }
+                Some(Join::NotYet) | None => {}
+            }
+            match self.wait(app, &mut moves).await {
+                Next::Event(event) => self.take(event),
+                Next::Try => {}
+                Next::Silence => frame::comment(&mut self.out, "keep-alive"),
+                Next::Over => return,
+            }
+        }
+    }
+
+    async fn wait(&mut self, app: &App, moves: &mut watch::Receiver<u64>) -> Next {
+        let mut draining = app.draining.clone();
+        tokio::select! {
+            event = self.events.next() => Next::Event(event),
+            _ = moves.changed() => Next::Try,
+            () = tokio::time::sleep(app.config.keep_alive) => Next::Silence,
+            () = gone(&self.stream) => Next::Over,
+            _ = draining.wait_for(|draining| *draining) => Next::Over,
+        }
+    }
+
+    fn take(&mut self, event: Option<folio::Result<LogEvent>>) {
+        match event {
+            Some(Ok(event)) => {
+                self.at = reached(&event).or(self.at);
+                let told = matches!(event, LogEvent::CaughtUp { .. }) && std::mem::replace(&mut self.caught_up, true);
+                if !told {
+                    self.last = frame::log_event(&mut self.out, &event) == After::Ends;
+                }
+            }
+            Some(Err(error)) => {
+                tell(&mut self.out, &error);
+                self.last = true;
+            }
+            None => self.last = true,
+        }
+    }
+
+    /// The readers of one log are spread over the threads.
+    fn fan(&self, app: &Arc<App>) -> usize {
+        use std::os::fd::AsRawFd;
+        let team = app.fanout.start(app).map_or(1, super::fan::Team::size);
+        usize::try_from(self.stream.as_raw_fd()).unwrap_or_default() % team.max(1)
+    }
+
+    fn join(self, app: &Arc<App>, feed: Arc<Feed>, spot: super::feed::Spot, permit: OwnedSemaphorePermit) {
+        let fan = self.fan(app);
+        match (self.stream.into_std(), app.fanout.start(app)) {
+            (Ok(stream), Ok(team)) => team.join(fan, Joining { stream, feed, spot, permit }),
+            _ => feed.leave(fan),
+        }
+    }
+
+    /// Everything was sent: the client reads it and hangs up.
+    async fn end(mut self) {
+        if self.stream.shutdown().await.is_ok() {
+            let _ = timeout(LINGER, gone(&self.stream)).await;
+        }
+    }
+}
+
+/// An error that ends a stream. The client comes back with the last id it has, so nothing is lost.
+fn tell(out: &mut String, error: &folio::Error) {
+    frame::comment(out, &shown(error.to_string().as_bytes()));
+    frame::retry(out, AWAY);
+}
+
+/// Returns once the client has hung up. What it sends is not looked at.
+async fn gone(stream: &TcpStream) {
+    let mut scrap = [0; 1 << 10];
+    loop {
+        if stream.readable().await.is_err() {
+            return;
+        }
+        match stream.try_read(&mut scrap) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
+    }
+}
