@@ -52,6 +52,7 @@ pub(crate) mod segment;
 mod select;
 #[cfg(test)]
 mod sim_tests;
+mod spares;
 pub(crate) mod store;
 pub(crate) mod temp;
 mod tree;

@@ -34,6 +34,8 @@ struct Counts {
     unknown: u64,
     failed: u64,
     looks: u64,
+    /// Files that were used again.
+    spares: u64,
 }
 
 impl Counts {
@@ -136,8 +138,14 @@ impl Run<'_> {
         if self.rng.u8(0..8) > 0 {
             self.plan(120);
         }
+        // So that files are used again, too.
+        let checkpoints = self.rng.bool();
         let mut settled = true;
         for _ in 0..calls {
+            if checkpoints && self.rng.u8(0..3) == 0 {
+                // Where it fails, the calls say so.
+                let _ = driver.store().checkpoint();
+            }
             self.now += self.rng.u64(0..5);
             self.clock.set(self.now);
             let calls = self.draw();
@@ -196,7 +204,9 @@ async fn run(seed: u64, counts: &mut Counts) -> (u64, Result<(), String>) {
     let whole = async {
         for _ in 0..CRASHES {
             let driver = run.open().await?;
-            run.work(&driver).await?;
+            let worked = run.work(&driver).await;
+            run.counts.spares += driver.store().spares_used();
+            worked?;
             run.crash();
             drop(driver);
         }
@@ -248,10 +258,10 @@ fn sweep(name: &str, seeds: u64, run: impl Fn(u64, &mut Counts) -> Result<(), St
             println!("FOLIO_SEED={seed} cargo test -p folio --lib {name}: {what}");
         }
     }
-    let Counts { crashes, acknowledged, unknown, failed, looks } = counts;
+    let Counts { crashes, acknowledged, unknown, failed, looks, spares } = counts;
     println!(
         "{seeds} seeds from {base}: {crashes} crashes, {acknowledged} acknowledged, {unknown} unknown, {failed} failed, \
-         {looks} recovered and read whole, {wrong} wrong"
+         {looks} recovered and read whole, {spares} files used again, {wrong} wrong"
     );
     // What a run that went wrong acknowledged counts as lost.
     let recovered = if wrong == 0 { acknowledged } else { 0 };

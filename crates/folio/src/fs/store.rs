@@ -17,6 +17,7 @@ use super::pace::Pace;
 use super::quarantine::Quarantine;
 use super::root::RootFile;
 use super::scope::Scope;
+use super::spares::Spares;
 use super::temp::TempFile;
 use super::tree;
 use super::txn::{Effect, Ground, Note, Room, Txn, replay};
@@ -47,6 +48,8 @@ pub(crate) struct Store {
     pub(crate) ground: Arc<Ground>,
     /// What commits goes through it.
     journal: Arc<Journal>,
+    /// Files for the next contents.
+    spares: Arc<Spares>,
     /// What a person should know of what the journal made again at the open.
     pub(crate) recovered: Vec<Note>,
     /// As it was opened.
@@ -129,12 +132,14 @@ impl Store {
         let epochs = Epochs::new(Arc::clone(&file));
         begin_life(&file, &epochs, &options)?;
         let failure = Arc::new(Failure::none(root.path().display().to_string()));
-        let journal = start_journal(journal, pending, &ground, &options, &failure)?;
+        let spares = Arc::new(Spares::new(tmp.clone()));
+        let journal = start_journal(journal, pending, &ground, &options, &failure, &spares)?;
         let changes = Arc::<Changes>::default();
         let watcher = Watcher::new(root.clone(), Arc::clone(&changes));
         Ok(Arc::new(Self {
             ground,
             journal,
+            spares,
             recovered,
             root,
             tmp,
@@ -272,6 +277,23 @@ impl Store {
         TempFile::new(&self.tmp)
     }
 
+    /// A file in the making for the content of a document or file.
+    pub(crate) fn content_temp(&self) -> VfsResult<TempFile> {
+        self.spares.temp()
+    }
+
+    /// Files in `.folio/tmp` that are kept for the next contents.
+    #[cfg(test)]
+    pub(crate) fn spares_kept(&self) -> usize {
+        self.spares.count()
+    }
+
+    /// How often one of them was used.
+    #[cfg(test)]
+    pub(crate) fn spares_used(&self) -> u64 {
+        self.spares.used()
+    }
+
     /// Makes everything durable that was changed by now, so that the journal need not tell of it.
     #[cfg(test)]
     pub(crate) fn checkpoint(&self) -> Result<()> {
@@ -379,6 +401,7 @@ impl Store {
         let closed = self.failure.check().and_then(|()| self.journal.close());
         // After a failure the next open decides; the mark of a weak mode stays, so that it begins a new life.
         self.journal.end();
+        self.spares.clear();
         if self.options.durability != Durability::Sync || self.failure.check().is_ok() {
             closed?;
         }
@@ -434,12 +457,14 @@ fn start_journal(
     ground: &Arc<Ground>,
     options: &FsOptions,
     failure: &Arc<Failure>,
+    spares: &Arc<Spares>,
 ) -> Result<Arc<Journal>> {
     let rescue = Arc::clone(ground);
     let orphan = move |held: &Held| rescue.rescue(held);
     let inline = Pace::here() != Pace::Thread;
     let options = JournalOptions { durability: options.durability, inline, ..JournalOptions::default() };
-    Journal::start(folder, ground.root.clone(), pending, options, Arc::clone(failure), Box::new(orphan))
+    let (medium, failure, spares) = (ground.root.clone(), Arc::clone(failure), Arc::clone(spares));
+    Journal::start(folder, medium, pending, options, failure, Box::new(orphan), spares)
 }
 
 /// Runs blocking work off the async runtime.

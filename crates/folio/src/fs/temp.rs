@@ -48,6 +48,11 @@ impl TempFile {
         Ok(Self { file, name: Unnamed { folder: folder.clone(), name, named: false } })
     }
 
+    /// An empty one that has the name `name` in `folder` already, opened for appending.
+    pub(crate) fn found(folder: &Dir, name: String, file: File) -> Self {
+        Self { file, name: Unnamed { folder: folder.clone(), name, named: false } }
+    }
+
     /// A second name for the file `name` in `from`; `None` where there is none.
     ///
     /// # Errors

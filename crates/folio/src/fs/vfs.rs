@@ -5,21 +5,26 @@
 //! files are opened. Every call blocks; none belongs on the async runtime's own threads.
 
 mod dir;
+mod emptying;
 mod error;
 mod file;
 mod handle;
+mod lease;
 #[cfg(test)]
 pub(crate) mod sim;
+mod stamp;
 
 pub(crate) use dir::Dir;
 #[cfg(test)]
 pub(crate) use dir::Listed;
+pub(crate) use emptying::Emptying;
 #[cfg(test)]
 pub(crate) use error::Reason;
 pub(crate) use error::{VfsError, VfsResult};
 #[cfg(test)]
 pub(crate) use file::COPY_PIECE;
 pub(crate) use file::{Access, File, Kind, Meta};
+pub(crate) use stamp::Stamp;
 
 #[cfg(test)]
 mod tests;

@@ -27,7 +27,7 @@ struct Growing {
 
 impl Growing {
     fn start(store: &Store) -> VfsResult<Loose<Self>> {
-        Ok(Loose::new(Self { temp: store.temp()?, hasher: EtagHasher::default(), inline: Some(Vec::new()) }))
+        Ok(Loose::new(Self { temp: store.content_temp()?, hasher: EtagHasher::default(), inline: Some(Vec::new()) }))
     }
 
     fn add(&mut self, pieces: &[Bytes]) -> VfsResult<()> {
@@ -45,6 +45,10 @@ impl Growing {
     /// Many bytes are synced here; few go into the journal.
     fn finish(&mut self, store: &Store, pieces: &[Bytes]) -> VfsResult<()> {
         self.add(pieces)?;
+        if self.inline.as_ref().is_some_and(Vec::is_empty) {
+            // A spare is older; this says that it was written now.
+            self.temp.file().truncate(0)?;
+        }
         store.settle_content(&self.temp, self.inline.is_some())
     }
 }

@@ -7,6 +7,7 @@ use super::batch::Lsn;
 use super::{Shared, State, writer};
 use crate::driver::Durability;
 use crate::error::Result;
+use crate::fs::spares::{Displaced, Spares};
 use crate::fs::vfs::{Dir, File, VfsResult};
 
 /// Changed files up to this number are synced one by one; more, or changed names, with their whole file system.
@@ -29,7 +30,7 @@ pub(crate) struct Dirty {
     /// Names were changed, too.
     pub(crate) everything: bool,
     /// Temporary files that nobody needs any more.
-    pub(crate) garbage: Vec<(Dir, String)>,
+    pub(crate) garbage: Vec<Displaced>,
     /// Inodes of files that were removed, or whose content lies elsewhere now: no orphans.
     pub(crate) released: Vec<u64>,
 }
@@ -41,6 +42,7 @@ pub(crate) type Orphan = Box<dyn Fn(&Held) -> VfsResult<()> + Send + Sync>;
 pub(super) struct Medium {
     pub(super) root: Dir,
     pub(super) orphan: Orphan,
+    pub(super) spares: Arc<Spares>,
 }
 
 impl Dirty {
@@ -54,6 +56,11 @@ impl Dirty {
         self.everything |= more.everything;
         self.garbage.extend(more.garbage);
         self.released.extend(more.released);
+    }
+
+    /// It takes a sync of the whole file system.
+    fn whole(&self) -> bool {
+        self.everything || self.files.len() > SINGLY
     }
 
     fn is_empty(&self) -> bool {
@@ -146,7 +153,7 @@ impl Shared {
     fn sync_changes(&self) -> Result<()> {
         // Then who calls is the only one who changes anything.
         let inline = self.options.inline;
-        let (target, dirty, structure) = {
+        let (target, mut dirty, structure) = {
             let mut state = self.held();
             state.wanted = false;
             let target = if inline { state.applying.keys().next().map_or(state.end, |_| state.checkpoint) } else { state.end };
@@ -160,18 +167,24 @@ impl Shared {
         if target == self.held().checkpoint && dirty.is_empty() {
             return Ok(());
         }
-        for (folder, name) in &dirty.garbage {
-            // What stays is removed at the next open.
-            let _ = folder.unlink(name);
-        }
+        let garbage = std::mem::take(&mut dirty.garbage);
         let medium = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.options.durability != Durability::Os || structure {
+        let synced = self.options.durability != Durability::Os || structure;
+        // Then the sync below reaches every file.
+        let whole = synced && dirty.whole();
+        let emptied = if whole { medium.spares.empty() } else { Vec::new() };
+        if synced {
             sync(&medium.root, &dirty).map_err(|error| self.unknown(&error))?;
         }
         tell_orphans(&medium, &dirty).map_err(|error| self.unknown(&error))?;
+        let spares = Arc::clone(&medium.spares);
         drop(medium);
         self.free_segments(target);
-        self.mark(target)
+        self.mark(target)?;
+        // Not before: a record of their next use says then that the records which know them are void.
+        spares.emptied(emptied);
+        spares.rest(garbage, whole);
+        Ok(())
     }
 
     /// Segments whose records are all void can be used again. None is removed before the head of a newer one says so.
@@ -201,7 +214,7 @@ impl Shared {
 }
 
 fn sync(root: &Dir, dirty: &Dirty) -> VfsResult<()> {
-    if dirty.everything || dirty.files.len() > SINGLY {
+    if dirty.whole() {
         return root.sync_file_system();
     }
     dirty.files.iter().try_for_each(|held| held.file.sync_data())

@@ -293,6 +293,7 @@ mod tests {
     use super::*;
     use crate::fs::failure::Failure;
     use crate::fs::journal::{Journal, JournalOptions, Pending};
+    use crate::fs::spares::Spares;
     use crate::fs::vfs::Dir;
 
     /// A job that may be the last one to hold the journal.
@@ -322,8 +323,8 @@ mod tests {
         let dir = Dir::open_root(folder.path()).unwrap();
         let pending = Pending::read(&dir, [7; 16]).unwrap();
         let failure = Arc::new(Failure::none(String::new()));
-        let journal =
-            Journal::start(dir.clone(), dir, pending, JournalOptions::default(), failure, Box::new(|_| Ok(()))).unwrap();
+        let (options, spares) = (JournalOptions::default(), Arc::new(Spares::new(dir.clone())));
+        let journal = Journal::start(dir.clone(), dir, pending, options, failure, Box::new(|_| Ok(())), spares).unwrap();
         let (over, ended) = mpsc::channel();
         assert!(journal.has_done(Box::new(Last { journal: Some(Arc::clone(&journal)), over })));
         drop(journal);

@@ -36,6 +36,7 @@ use self::committer::{Answer, Request};
 pub(crate) use self::pending::Pending;
 use self::writer::Writer;
 use super::failure::Failure;
+use super::spares::Spares;
 use super::vfs::{Dir, VfsError};
 use crate::driver::Durability;
 use crate::error::{Error, Result};
@@ -170,7 +171,8 @@ impl Shared {
 impl Journal {
     /// Begins to write. Whoever calls has made the changes of all pending records and synced them: they are void now.
     ///
-    /// `medium` is a folder on the file system of the root; `orphan` is told of a changed file that has lost its name.
+    /// `medium` is a folder on the file system of the root; `orphan` is told of a changed file that has lost its name;
+    /// `spares` gets those that nobody needs any more.
     ///
     /// # Errors
     /// Where the journal can't be written.
@@ -181,6 +183,7 @@ impl Journal {
         options: JournalOptions,
         failure: Arc<Failure>,
         orphan: Orphan,
+        spares: Arc<Spares>,
     ) -> Result<Arc<Self>> {
         let (inline, mut state) = (options.inline, State::default());
         let options = options.fit(medium.capacity()?);
@@ -193,7 +196,7 @@ impl Journal {
             due: Condvar::new(),
             moved: Condvar::new(),
             writer: Mutex::new(writer),
-            checkpoint: Mutex::new(checkpoint::Medium { root: medium, orphan }),
+            checkpoint: Mutex::new(checkpoint::Medium { root: medium, orphan, spares }),
             folder,
         });
         let mut threads = Vec::new();

@@ -10,6 +10,7 @@ use super::room::Room;
 use super::{Means, Step};
 use crate::fs::journal::{Dirty, Held};
 use crate::fs::quarantine::Quarantine;
+use crate::fs::spares::Displaced;
 use crate::fs::temp::TempFile;
 use crate::fs::tree::{self, ATTEMPTS};
 use crate::fs::vfs::{Access, Dir, File, Meta, VfsError, VfsResult};
@@ -49,7 +50,8 @@ impl Ground {
         match (op, means) {
             (Op::Append { path, id, offset, body, .. }, Means::Writer(writer, spilled)) => {
                 let appended = self.append(&path, id, offset, &body, writer, dirty)?;
-                dirty.garbage.extend(spilled.map(|temp| (self.tmp.clone(), temp.leave().1)));
+                let bytes = body.len();
+                dirty.garbage.extend(spilled.map(|temp| Displaced { name: temp.leave().1, bytes }));
                 Ok(appended)
             }
             (Op::Put { path, before, .. }, Means::Placed { temp, folder }) => {
@@ -163,7 +165,7 @@ impl Ground {
         if let (Some(before), Some(displaced)) = (before, displaced)
             && before.is(&displaced)
         {
-            dirty.garbage.push((self.tmp.clone(), temp.to_owned()));
+            dirty.garbage.push(Displaced { name: temp.to_owned(), bytes: displaced.size });
             return Ok(false);
         }
         if displaced.is_some() {

@@ -24,7 +24,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Writes `bytes` into a temporary file.
     pub(crate) fn of(store: &Store, bytes: Vec<u8>, etag: Etag) -> VfsResult<Self> {
-        let temp = store.temp()?;
+        let temp = store.content_temp()?;
         temp.file().append_all(&bytes)?;
         let inline = (bytes.len() <= INLINE).then_some(bytes);
         store.settle_content(&temp, inline.is_some())?;

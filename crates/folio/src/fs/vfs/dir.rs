@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::emptying::opened;
 use super::error::{Reason, VfsError, VfsResult};
 use super::file::{Access, File, Kind, Meta};
 use super::handle::Handle;
@@ -189,7 +190,7 @@ impl Dir {
         // Without NONBLOCK the opening of a pipe would wait for its other end.
         let flags = access.flags() | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let path = self.path.join(rel);
-        match self.resolve(rel, flags, Mode::empty()) {
+        match opened(|| self.resolve(rel, flags, Mode::empty())) {
             Ok(handle) => Self::regular(handle, path).map(Some),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(VfsError::os("open", &path, errno)),
@@ -308,6 +309,11 @@ impl Dir {
     /// Bytes of the file system that this folder lies on, used or not.
     pub(crate) fn capacity(&self) -> VfsResult<u64> {
         self.handle.capacity().map_err(|errno| VfsError::os("look at", &self.path, errno))
+    }
+
+    /// True where the kernel knows of everybody who has a file of this folder open.
+    pub(crate) fn is_local(&self) -> VfsResult<bool> {
+        self.handle.is_local().map_err(|errno| VfsError::os("look at", &self.path, errno))
     }
 
     /// A path by which the kernel finds this very folder, wherever it is moved.

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FallocateFlags, FileType, OFlags, Statx, StatxFlags, StatxTimestamp};
 use rustix::io::Errno;
 
+use super::emptying::Emptying;
 use super::error::{VfsError, VfsResult};
 use super::handle::Handle;
+use super::stamp::Stamp;
 
 /// Bytes that are copied at once.
 pub(crate) const COPY_PIECE: usize = 1 << 20;
@@ -266,6 +268,28 @@ impl File {
     /// Sets the permission bits.
     pub(crate) fn set_mode(&self, mode: u32) -> VfsResult<()> {
         self.handle.fchmod(mode).map_err(self.fault("set the permissions of"))
+    }
+
+    /// What it carries besides its bytes.
+    pub(crate) fn stamp(&self) -> VfsResult<Stamp> {
+        self.handle.stamp().map_err(self.fault("look at"))
+    }
+
+    /// Removes all bytes of a file that had lost its real name before `_since`, where nobody else can see it: it has one
+    /// name, nobody else has it open, and it carries what `like` says. Else nothing is changed, and it is an error.
+    pub(crate) fn empty_unseen(&self, _since: &Emptying, like: &Stamp) -> VfsResult<()> {
+        self.handle.take_lease().map_err(self.fault("lease"))?;
+        // From here on nobody can give it another name, or open it.
+        let outcome = self.empty_leased(like);
+        let released = self.handle.release_lease().map_err(self.fault("give back the lease of"));
+        outcome.and(released)
+    }
+
+    fn empty_leased(&self, like: &Stamp) -> VfsResult<()> {
+        if self.meta()?.links != 1 || self.stamp()? != *like {
+            return Err(VfsError::os("empty", &self.path, Errno::BUSY));
+        }
+        self.truncate(0)
     }
 
     /// Takes the kernel's exclusive lock on the file, until it is closed; `false` where another process has it.

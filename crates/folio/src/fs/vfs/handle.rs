@@ -1,7 +1,7 @@
 //! An open file or folder, and the system calls on it that the driver uses.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
@@ -9,8 +9,10 @@ use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, O
 use rustix::io::Errno;
 
 use super::file::{Kind, Meta};
+use super::lease;
 #[cfg(test)]
 use super::sim;
+use super::stamp::Stamp;
 
 // Not NOFOLLOW: with it the kernel calls a link "not a directory", without it BELOW refuses the link as what it is.
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -188,6 +190,44 @@ impl Handle {
             Self::Real(fd) => rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)),
             #[cfg(test)]
             Self::Sim(fd) => fd.chmod(mode),
+        }
+    }
+
+    pub(super) fn stamp(&self) -> Result<Stamp, Errno> {
+        match self {
+            Self::Real(fd) => Stamp::of(fd.as_fd()),
+            #[cfg(test)]
+            Self::Sim(fd) => fd.stamp(),
+        }
+    }
+
+    /// Takes the write lease ([`lease::take`]).
+    pub(super) fn take_lease(&self) -> Result<(), Errno> {
+        match self {
+            Self::Real(fd) => lease::take(fd.as_fd()),
+            #[cfg(test)]
+            Self::Sim(fd) => fd.is_alone(),
+        }
+    }
+
+    /// Gives the write lease back.
+    pub(super) fn release_lease(&self) -> Result<(), Errno> {
+        match self {
+            Self::Real(fd) => lease::release(fd.as_fd()),
+            #[cfg(test)]
+            Self::Sim(_) => Ok(()),
+        }
+    }
+
+    /// `fstatfs`: true for file systems of this machine alone, whose leases know everybody who has a file open.
+    pub(super) fn is_local(&self) -> Result<bool, Errno> {
+        match self {
+            // ext2 to ext4, XFS, Btrfs, F2FS, tmpfs.
+            Self::Real(fd) => rustix::fs::fstatfs(fd).map(|found| {
+                matches!(u32::try_from(found.f_type), Ok(0xEF53 | 0x5846_5342 | 0x9123_683E | 0xF2F5_2010 | 0x0102_1994))
+            }),
+            #[cfg(test)]
+            Self::Sim(_) => Ok(true),
         }
     }
 

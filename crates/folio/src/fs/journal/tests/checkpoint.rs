@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::rig::{Rig, commit, threaded, tiny};
 use crate::driver::Durability;
 use crate::fs::journal::{Dirty, Held, Journal, JournalOptions, Weight};
+use crate::fs::spares::Displaced;
 use crate::fs::vfs::Access;
 use crate::fs::vfs::sim::Fault;
 
@@ -161,7 +162,7 @@ fn what_nobody_needs_any_more_is_removed_by_the_checkpoint_and_bounded_before() 
     for n in 0..10 {
         let name = format!("temp{n}");
         rig.root.create_new(&name, Access::Append).unwrap();
-        let dirty = Dirty { garbage: vec![(rig.root.clone(), name)], ..Dirty::default() };
+        let dirty = Dirty { garbage: vec![Displaced { name, bytes: 0 }], ..Dirty::default() };
         journal.commit(b"x".to_vec(), Weight::Data).unwrap().done(dirty);
         assert!(left() < 3, "{} are left", left());
     }

@@ -6,6 +6,7 @@ use crate::driver::Durability;
 use crate::error::Error;
 use crate::fs::failure::Failure;
 use crate::fs::journal::{Dirty, Held, Journal, JournalOptions, Pending, Weight};
+use crate::fs::spares::Spares;
 use crate::fs::vfs::sim::Sim;
 use crate::fs::vfs::{Access, Dir, File};
 
@@ -73,7 +74,9 @@ impl Rig {
         };
         let (folder, medium) = (self.folder.clone(), self.root.clone());
         let failure = Arc::new(Failure::none("/sim".into()));
-        Journal::start(folder, medium, self.pending(), options, failure, Box::new(orphan)).unwrap()
+        // None of its files is the first new one, so it keeps none.
+        let spares = Arc::new(Spares::new(medium.clone()));
+        Journal::start(folder, medium, self.pending(), options, failure, Box::new(orphan), spares).unwrap()
     }
 
     pub(super) fn pending(&self) -> Pending {

@@ -11,7 +11,7 @@ use super::Sim;
 use super::bytes::Bytes;
 use super::changes::{Change, Ino};
 use super::state::{Body, Entries, ROOT, State, Turn};
-use crate::fs::vfs::{Kind, Meta};
+use crate::fs::vfs::{Kind, Meta, Stamp};
 
 /// An open file or folder.
 #[derive(Debug)]
@@ -329,6 +329,15 @@ impl Fd {
             (node.mode, node.changed_ns) = (mode & 0o777, now);
             Ok(())
         })
+    }
+
+    pub(in crate::fs::vfs) fn stamp(&self) -> Result<Stamp, Errno> {
+        self.look(|state| Ok(Stamp { mode: state.node(self.ino)?.mode, ..Stamp::default() }))
+    }
+
+    /// A write lease can be had.
+    pub(in crate::fs::vfs) fn is_alone(&self) -> Result<(), Errno> {
+        self.look(|state| if state.node(self.ino)?.opens == 1 { Ok(()) } else { Err(Errno::AGAIN) })
     }
 
     pub(in crate::fs::vfs) fn lock_alone(&self) -> Result<(), Errno> {

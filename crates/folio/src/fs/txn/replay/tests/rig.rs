@@ -10,6 +10,7 @@ use crate::etag::Etag;
 use crate::fs::failure::Failure;
 use crate::fs::journal::{Dirty, Journal, JournalOptions, Pending, Weight};
 use crate::fs::quarantine::Quarantine;
+use crate::fs::spares::Spares;
 use crate::fs::txn::replay::{Note, explain, replay};
 use crate::fs::txn::{Before, Body, Ground, Id, Op, Place, Room, op};
 use crate::fs::vfs::Dir;
@@ -101,7 +102,8 @@ impl Rig {
             let options = JournalOptions { inline: true, ..JournalOptions::default() };
             let failure = Arc::new(Failure::none(String::new()));
             let (root, orphan) = (self.ground.root.clone(), Box::new(|_: &_| Ok(())));
-            let journal = Journal::start(folder.clone(), root, read(), options, failure, orphan).unwrap();
+            let spares = Arc::new(Spares::new(self.ground.tmp.clone()));
+            let journal = Journal::start(folder.clone(), root, read(), options, failure, orphan, spares).unwrap();
             for ops in &self.records {
                 journal.commit(op::encode(ops.iter()), Weight::Structure).unwrap().done(Dirty::default());
             }

@@ -1,0 +1,178 @@
+//! Files that a write displaced, kept empty for the next ones.
+//!
+//! Making a file is the dearest step of a small write: some file systems look long for an inode, ext4 without a journal
+//! past all that were removed within minutes. So a displaced file is emptied and used again, where nobody can see that:
+//!
+//! ```text
+//! displaced   a write has put another file in its place
+//! resting     a checkpoint has synced that; the file has its bytes still, for who looked its name up just before
+//! emptied     the next such checkpoint begins: nobody else has it open, it has one name, and nothing of its own
+//! ready       that checkpoint has synced that it is empty
+//! ```
+//!
+//! So a spare is, in memory and on the medium, what a new file is: empty. No record that replay may still read names it,
+//! because whatever is recorded after such a checkpoint says that all before it is void.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::temp::TempFile;
+use super::vfs::{Access, Dir, Emptying, File, Stamp, VfsResult};
+
+/// Most files that rest or are ready: what two checkpoints may leave, with what is written while they run.
+const FILES: usize = 4_096;
+/// Most bytes of those that rest.
+const BYTES: u64 = 16 << 20;
+
+/// A file among the temporary ones that nobody needs any more.
+#[derive(Debug)]
+pub(crate) struct Displaced {
+    pub(crate) name: String,
+    pub(crate) bytes: u64,
+}
+
+/// An empty file among the temporary ones.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    name: String,
+    id: (u64, u64),
+}
+
+/// The spares of a root. `.folio/tmp` is cleared at each open, so they end with the process at the latest.
+#[derive(Debug)]
+pub(crate) struct Spares {
+    folder: Dir,
+    /// The kernel knows who has files open here.
+    usable: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What a new file carries, from the first one on.
+    new: Option<Stamp>,
+    resting: Vec<Displaced>,
+    ready: Vec<Spare>,
+    #[cfg(test)]
+    used: u64,
+}
+
+impl Spares {
+    /// None yet, in `.folio/tmp`.
+    pub(crate) fn new(folder: Dir) -> Self {
+        let usable = folder.is_local().unwrap_or(false);
+        Self { folder, usable, state: Mutex::default() }
+    }
+
+    fn held(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An empty file for the content of a document or file: a spare, or else a new one.
+    pub(crate) fn temp(&self) -> VfsResult<TempFile> {
+        loop {
+            let spare = self.held().ready.pop();
+            let Some(spare) = spare else { break };
+            match self.open(&spare) {
+                Some(file) => {
+                    #[cfg(test)]
+                    {
+                        self.held().used += 1;
+                    }
+                    return Ok(TempFile::found(&self.folder, spare.name, file));
+                }
+                None => self.remove(&spare.name),
+            }
+        }
+        let temp = TempFile::new(&self.folder)?;
+        if self.usable && self.held().new.is_none() {
+            let stamp = temp.file().stamp().ok();
+            self.held().new = stamp;
+        }
+        Ok(temp)
+    }
+
+    /// Opens a spare; `None` where it is not any more what it was.
+    fn open(&self, spare: &Spare) -> Option<File> {
+        let file = self.folder.open(&spare.name, Access::Append).ok()??;
+        let meta = file.meta().ok()?;
+        (meta.id() == spare.id && meta.size == 0 && meta.links == 1).then_some(file)
+    }
+
+    /// Empties what rests, where nobody can see it, and removes the rest. Call it before a sync of the whole file system,
+    /// and [`Spares::emptied`] with what it returns once that has succeeded.
+    pub(crate) fn empty(&self) -> Vec<Spare> {
+        let (resting, new) = {
+            let mut state = self.held();
+            (std::mem::take(&mut state.resting), state.new.clone())
+        };
+        let (since, mut spares) = (Emptying::begin(), Vec::with_capacity(resting.len()));
+        for displaced in resting {
+            let id = new.as_ref().and_then(|new| self.empty_one(&displaced.name, &since, new));
+            match id {
+                Some(id) => spares.push(Spare { name: displaced.name, id }),
+                None => self.remove(&displaced.name),
+            }
+        }
+        spares
+    }
+
+    fn empty_one(&self, name: &str, since: &Emptying, new: &Stamp) -> Option<(u64, u64)> {
+        let file = self.folder.open(name, Access::Append).ok()??;
+        file.empty_unseen(since, new).ok()?;
+        file.identity().ok()
+    }
+
+    /// What was emptied is so on the medium, too.
+    pub(crate) fn emptied(&self, spares: Vec<Spare>) {
+        self.held().ready.extend(spares);
+    }
+
+    /// Takes what was displaced. `synced`: that it was is durable, by a sync of the whole file system. What is not kept is
+    /// removed.
+    pub(crate) fn rest(&self, displaced: Vec<Displaced>, synced: bool) {
+        let mut gone = Vec::new();
+        let mut state = self.held();
+        let mut bytes: u64 = state.resting.iter().map(|resting| resting.bytes).sum();
+        for one in displaced {
+            let fits = state.resting.len() + state.ready.len() < FILES && bytes.saturating_add(one.bytes) <= BYTES;
+            if synced && self.usable && state.new.is_some() && fits {
+                bytes += one.bytes;
+                state.resting.push(one);
+            } else {
+                gone.push(one);
+            }
+        }
+        drop(state);
+        gone.iter().for_each(|one| self.remove(&one.name));
+    }
+
+    /// Removes all.
+    pub(crate) fn clear(&self) {
+        let (resting, ready) = {
+            let mut state = self.held();
+            (std::mem::take(&mut state.resting), std::mem::take(&mut state.ready))
+        };
+        let names = resting.iter().map(|one| &one.name).chain(ready.iter().map(|one| &one.name));
+        names.for_each(|name| self.remove(name));
+    }
+
+    fn remove(&self, name: &str) {
+        // What stays is removed at the next open.
+        let _ = self.folder.unlink(name);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn used(&self) -> u64 {
+        self.held().used
+    }
+
+    /// Those that rest or are ready.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        let state = self.held();
+        state.resting.len() + state.ready.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,264 @@
+use std::io::{Read, Seek};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::*;
+use crate::blob::{WriteCondition, WriteOutcome};
+use crate::docs::JsonKv;
+use crate::driver::Durability;
+use crate::fs::docs::FsDocs;
+use crate::fs::options::FsOptions;
+use crate::fs::scope::Scope;
+use crate::fs::store::Store;
+use crate::json::Json;
+use crate::name::DocKey;
+
+struct Root {
+    temp: tempfile::TempDir,
+    store: Arc<Store>,
+    docs: FsDocs,
+}
+
+impl Root {
+    fn new(durability: Durability) -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Store::open(temp.path(), FsOptions { durability, ..FsOptions::default() }).unwrap();
+        let docs = FsDocs::new(Arc::clone(&store), Scope::Shared);
+        Self { temp, store, docs }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.temp.path().join(".shared").join(format!("{name}.json"))
+    }
+
+    /// With its birth: a file system may give the inode of a removed file to a new one.
+    fn id(&self, name: &str) -> (u64, u64) {
+        self.store.root.stat(format!(".shared/{name}.json")).unwrap().unwrap().id()
+    }
+
+    async fn put(&self, name: &str, text: &str) {
+        let (key, value) = (DocKey::new(name).unwrap(), Json::parse(text.as_bytes()).unwrap());
+        let written = self.docs.put(&key, value, WriteCondition::None).await.unwrap();
+        assert!(matches!(written, WriteOutcome::Written { .. }));
+    }
+
+    /// Writes other documents until whatever can be used again was: their ids are returned.
+    async fn churn(&self) -> Vec<(u64, u64)> {
+        let mut ids = Vec::new();
+        for n in 0..5 {
+            self.store.checkpoint().unwrap();
+            for name in ["x", "y", "z"] {
+                self.put(name, &n.to_string()).await;
+                ids.push(self.id(name));
+            }
+        }
+        ids
+    }
+
+    /// The document `a` is written, `before` runs, and `a` is written again. Returns whether the first file was used again.
+    async fn displace<T>(&self, before: impl FnOnce(PathBuf) -> T) -> (T, bool) {
+        self.put("a", "1").await;
+        let (id, held) = (self.id("a"), before(self.at("a")));
+        self.put("a", "22").await;
+        let again = self.churn().await.contains(&id);
+        (held, again)
+    }
+}
+
+/// Whether the file system that these tests run on knows who has a file open.
+fn usable(root: &Root) -> bool {
+    let here = Spares::new(root.store.tmp.clone()).usable;
+    if !here {
+        println!("nothing is used again here: leases are not relied on on this file system");
+    }
+    here
+}
+
+#[tokio::test]
+async fn a_displaced_file_is_used_again_after_two_checkpoints() {
+    for durability in [Durability::Sync, Durability::Interval] {
+        let root = Root::new(durability);
+        root.put("a", "\"first\"").await;
+        let first = root.id("a");
+        root.put("a", "2").await;
+        root.put("x", "1").await;
+        assert_ne!(root.id("x"), first, "before a checkpoint");
+        root.store.checkpoint().unwrap();
+        root.put("x", "2").await;
+        assert_ne!(root.id("x"), first, "after one checkpoint");
+        if usable(&root) {
+            assert!(root.churn().await.contains(&first));
+            let (tmp, kept) = (std::fs::read_dir(root.temp.path().join(".folio/tmp")).unwrap().count(), root.store.spares_kept());
+            assert!(kept > 0 && tmp >= kept, "{tmp} {kept}");
+        }
+        assert_eq!(std::fs::read(root.at("a")).unwrap(), b"2\n");
+        assert_eq!(std::fs::read(root.at("x")).unwrap(), b"4\n");
+        root.store.close().await.unwrap();
+        assert_eq!(std::fs::read_dir(root.temp.path().join(".folio/tmp")).unwrap().count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_used_again_that_was_not_synced() {
+    let root = Root::new(Durability::Os);
+    // The folder is made durable, and with it all that was there.
+    root.put("x", "0").await;
+    root.store.checkpoint().unwrap();
+    let before = root.store.spares_kept();
+    root.put("a", "1").await;
+    root.put("a", "2").await;
+    root.store.checkpoint().unwrap();
+    assert_eq!(root.store.spares_kept(), before);
+}
+
+#[tokio::test]
+async fn a_hard_linked_version_keeps_its_bytes() {
+    let root = Root::new(Durability::Sync);
+    let copy = root.temp.path().join("copy");
+    let ((), again) = root.displace(|at| std::fs::hard_link(at, &copy).unwrap()).await;
+    assert!(!again);
+    assert_eq!(std::fs::read(copy).unwrap(), b"1\n");
+}
+
+#[tokio::test]
+async fn whoever_has_an_old_version_open_goes_on_reading_it() {
+    let root = Root::new(Durability::Sync);
+    let (mut file, again) = root.displace(|at| std::fs::File::open(at).unwrap()).await;
+    assert!(!again);
+    let mut text = String::new();
+    file.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "1\n");
+    root.churn().await;
+    (text, _) = (String::new(), file.rewind().unwrap());
+    file.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "1\n");
+}
+
+#[tokio::test]
+async fn a_reader_in_this_process_counts_too() {
+    let root = Root::new(Durability::Sync);
+    let open = |_| root.store.root.open(".shared/a.json", Access::Read).unwrap().unwrap();
+    let (file, again) = root.displace(open).await;
+    assert!(!again);
+    assert_eq!(file.read_some(0, 10).unwrap(), b"1\n");
+}
+
+#[tokio::test]
+async fn what_a_file_carries_is_not_carried_over() {
+    let root = Root::new(Durability::Sync);
+    let mode = |at: PathBuf| std::fs::set_permissions(at, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let ((), again) = root.displace(mode).await;
+    assert!(!again, "its permissions are others");
+
+    let root = Root::new(Durability::Sync);
+    let attribute = |at: PathBuf| rustix::fs::setxattr(at, "user.note", b"x", rustix::fs::XattrFlags::empty());
+    match root.displace(attribute).await {
+        (Ok(()), again) => assert!(!again, "it has an attribute"),
+        (Err(errno), _) => println!("no attributes here: {errno}"),
+    }
+}
+
+#[tokio::test]
+async fn a_spare_that_got_another_name_or_content_is_not_used() {
+    let root = Root::new(Durability::Sync);
+    if !usable(&root) {
+        return;
+    }
+    for n in 0..3 {
+        root.put("a", &n.to_string()).await;
+        root.store.checkpoint().unwrap();
+    }
+    let spares: Vec<PathBuf> =
+        std::fs::read_dir(root.temp.path().join(".folio/tmp")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(!spares.is_empty());
+    let stat = |path: &PathBuf| root.store.tmp.stat(path.file_name().unwrap()).unwrap().unwrap().id();
+    let spoiled: Vec<(u64, u64)> = spares.iter().map(stat).collect();
+    for (n, path) in spares.iter().enumerate() {
+        if n % 2 == 0 {
+            std::fs::hard_link(path, root.temp.path().join(n.to_string())).unwrap();
+        } else {
+            std::fs::write(path, "theirs").unwrap();
+        }
+    }
+    for _ in 0..4 {
+        root.put("b", "1").await;
+        assert!(!spoiled.contains(&root.id("b")));
+    }
+}
+
+#[tokio::test]
+async fn the_time_of_a_file_is_that_of_its_writing() {
+    let root = Root::new(Durability::Sync);
+    let spares = Spares::new(root.store.tmp.clone());
+    let name = spares.temp().unwrap().leave().1;
+    let bytes = 0;
+    spares.rest(vec![Displaced { name, bytes }], true);
+    let emptied = spares.empty();
+    spares.emptied(emptied);
+    if !usable(&root) {
+        return;
+    }
+    assert_eq!(spares.count(), 1);
+    let temp = spares.temp().unwrap();
+    assert_eq!(spares.count(), 0);
+    let old = rustix::fs::Timespec { tv_sec: 1, tv_nsec: 0 };
+    let times = rustix::fs::Timestamps { last_access: old, last_modification: old };
+    let at = root.store.tmp.path().join(temp.name());
+    rustix::fs::utimensat(rustix::fs::CWD, &at, &times, rustix::fs::AtFlags::empty()).unwrap();
+    assert_eq!(temp.file().meta().unwrap().modified_ns, 1_000_000_000);
+    // Cutting an empty file is what an empty body does.
+    temp.file().truncate(0).unwrap();
+    assert!(temp.file().meta().unwrap().modified_ns > 1_000_000_000);
+}
+
+#[test]
+fn they_are_bounded() {
+    let temp = tempfile::tempdir().unwrap();
+    let spares = Spares::new(Dir::open_root(temp.path()).unwrap());
+    drop(spares.temp().unwrap());
+    if !spares.usable {
+        return;
+    }
+    let displaced = |bytes| {
+        let name = spares.temp().unwrap().leave().1;
+        spares.rest(vec![Displaced { name, bytes }], true);
+    };
+    displaced(BYTES + 1);
+    displaced(BYTES);
+    displaced(1);
+    assert_eq!(spares.count(), 1);
+    let of = |n: usize| Displaced { name: format!("{n:032x}"), bytes: 0 };
+    spares.rest((0..FILES + 10).map(of).collect(), true);
+    assert_eq!(spares.count(), FILES);
+    spares.clear();
+    assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);
+}
+
+/// The lease is held for a moment only; whoever opens the file then waits, and the signal that tells of it ends nobody.
+#[test]
+fn a_lease_that_somebody_waits_for_does_no_harm() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = Dir::open_root(temp.path()).unwrap();
+    if !dir.is_local().unwrap() {
+        return;
+    }
+    let file = dir.create_new("f", Access::Append).unwrap();
+    let stamp = file.stamp().unwrap();
+    std::thread::scope(|scope| {
+        let opener = scope.spawn(|| {
+            for _ in 0..20_000 {
+                drop(std::fs::File::open(temp.path().join("f")).unwrap());
+            }
+        });
+        let since = Emptying::begin();
+        let (mut emptied, mut refused) = (0, 0);
+        while !opener.is_finished() {
+            match file.empty_unseen(&since, &stamp) {
+                Ok(()) => emptied += 1,
+                Err(_) => refused += 1,
+            }
+        }
+        println!("{emptied} emptied, {refused} refused");
+    });
+}
