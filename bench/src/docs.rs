@@ -27,7 +27,7 @@ struct Place {
 }
 
 fn key(task: usize) -> Result<DocKey> {
-    Ok(DocKey::new(&format!("doc-{task}"))?)
+    Ok(DocKey::new(format!("doc-{task}"))?)
 }
 
 fn value(task: usize, writes: u64) -> Result<Json> {

@@ -90,7 +90,7 @@ impl Store {
 
     /// One of many logs.
     pub(crate) fn log_number(&self, number: usize) -> Result<Arc<dyn AppendLog>> {
-        Ok(self.driver.project(&self.project).log(&LogName::new(&format!("log-{number}"))?))
+        Ok(self.driver.project(&self.project).log(&LogName::new(format!("log-{number}"))?))
     }
 
     /// The documents of the project.
