@@ -8,6 +8,7 @@ mod docs;
 mod machine;
 mod memory;
 mod open;
+mod peers;
 mod raw;
 mod replay;
 mod report;
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use crate::append::{Logs, Tasks};
 use crate::docs::Writers;
@@ -34,7 +35,10 @@ type Result<T> = std::result::Result<T, Error>;
 
 /// Measures Folio on this machine, next to the machine's own rates.
 #[derive(Parser, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Rounds; each figure is measured once in each.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
@@ -55,6 +59,12 @@ struct Arguments {
     check: bool,
 }
 
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Measures Folio next to other servers; bench/peers installs them first.
+    Peers(peers::Peers),
+}
+
 impl Arguments {
     fn wants(&self, name: &str) -> bool {
         self.only.as_deref().is_none_or(|only| name.contains(only))
@@ -63,8 +73,12 @@ impl Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(&arguments) {
-        Ok(report) if arguments.check && report.missed() => ExitCode::FAILURE,
+    let reached = match &arguments.command {
+        Some(Command::Peers(peers)) => peers::run(peers),
+        None => run(&arguments).map(|report| !report.missed()),
+    };
+    match reached {
+        Ok(false) if arguments.check => ExitCode::FAILURE,
         Ok(_) => ExitCode::SUCCESS,
         Err(e) => {
             let _ = writeln!(io::stderr(), "folio-bench: {e}");

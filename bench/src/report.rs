@@ -108,7 +108,7 @@ impl Report {
 }
 
 /// Three digits that count, with thousands set apart.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if value.abs() < 10.0 {
         return format!("{value:.2}");
     }
