@@ -8,6 +8,7 @@ mod commit;
 mod completions;
 mod condition;
 mod connect;
+mod descriptors;
 mod doc;
 mod doctor;
 mod exit;

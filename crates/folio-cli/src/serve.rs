@@ -14,6 +14,7 @@ use folio::{Driver, Durability, Limits};
 use folio_client::{ClientOptions, HttpDriver};
 use folio_server::{Server, ServerConfig};
 
+use crate::descriptors::room_for_streams;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output::Output;
@@ -104,6 +105,7 @@ pub(crate) async fn run(
         listen: args.listen,
         allow_origins: args.allow_origin.clone(),
         limits,
+        max_streams: room_for_streams(defaults.max_streams),
         memory: defaults.memory.max(limits.body.saturating_mul(4)),
         ..defaults
     };

@@ -30,8 +30,9 @@ pub struct ServerConfig {
     pub max_head: usize,
     /// Connections that are served at a time; more of them wait to be accepted. 768 by default.
     pub max_connections: usize,
-    /// Event streams that are open at a time. Further ones are sent away with `retry: 10000`. 512 by default; keep it
-    /// below [`ServerConfig::max_connections`], so that there is always room for other calls.
+    /// Event streams that are open at a time. Further ones are sent away with `retry: 10000`. 512 by default. Those of
+    /// logs don't count as connections; each takes a file descriptor, so keep both together well below what the process
+    /// may have of them.
     pub max_streams: usize,
     /// Bytes of request bodies and answers that are held in memory at a time, over all connections: half for the ones,
     /// half for the others. 256 MiB by default, at least four times [`Limits::body`].

@@ -35,8 +35,9 @@ const BUFFER: usize = 128 << 10;
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// Serves one client until it leaves, or the server stops.
-pub(crate) async fn serve(stream: TcpStream, app: Arc<App>, router: Router) {
+/// Serves one client until it leaves, or the server stops. What is returned is an event stream that goes on, on a
+/// connection that is not one any more.
+pub(crate) async fn serve(stream: TcpStream, app: Arc<App>, router: Router) -> Option<impl Future<Output = ()> + use<>> {
     // Without this, small frames of a live stream would wait for the acknowledgement of the last one.
     let _ = stream.set_nodelay(true);
     let phase = Arc::new(Phase::default());
@@ -74,11 +75,12 @@ pub(crate) async fn serve(stream: TcpStream, app: Arc<App>, router: Router) {
         }
     };
     if let Some((head, open)) = leaving {
-        return Box::pin(stream::serve(app, socket.into_inner(), head, open)).await;
+        return Some(stream::serve(app, socket.into_inner(), head, open));
     }
     if let Some(fault) = socket.fault() {
         refuse_head(&mut socket, fault, &app).await;
     }
+    None
 }
 
 /// Answers a head that did not come whole, in place of the protocol machine, which would only hang up.

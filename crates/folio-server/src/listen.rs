@@ -90,8 +90,12 @@ impl Server {
             };
             let serving = connection::serve(stream, Arc::clone(&app), router.clone());
             connections.spawn(async move {
-                serving.await;
+                // On the heap, and no longer than it is needed: there are many.
+                let streaming = Box::pin(serving).await;
                 drop(slot);
+                if let Some(streaming) = streaming {
+                    streaming.await;
+                }
             });
         }
         drop(listener);

@@ -12,6 +12,9 @@ use crate::config::ServerConfig;
 use crate::guard::Guard;
 use crate::stream::Streams;
 
+/// Readers that are told at a time what a log holds already; others wait.
+const CATCHING_UP: usize = 512;
+
 /// The server's parts; one per server, shared by all calls.
 pub(crate) struct App {
     pub(crate) driver: Arc<dyn Driver>,
@@ -25,6 +28,8 @@ pub(crate) struct App {
     pub(crate) streams: Arc<Semaphore>,
     /// Those that are open, but for the ones that go through the HTTP stack.
     pub(crate) fanout: Streams,
+    /// For readers that are told what a log holds already: each holds a part of that in memory.
+    pub(crate) catching_up: Semaphore,
     /// Turns true when the server is told to stop.
     pub(crate) draining: watch::Receiver<bool>,
     /// The page at `/`.
@@ -45,6 +50,7 @@ impl App {
             answers: Budget::new(config.memory / 2),
             streams: Arc::new(Semaphore::new(config.max_streams)),
             fanout: Streams::new(),
+            catching_up: Semaphore::new(CATCHING_UP),
             draining,
             home: crate::home::page(address),
             config,

@@ -27,7 +27,11 @@ pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, head: String, open: 
     let Open { place, log, events, permit } = open;
     let Ok(team) = app.fanout.start(&app) else { return };
     let feed = app.fanout.feed(&place, &log, team);
-    let reader = Reader { stream, out: head, events, at: None, caught_up: false, last: false };
+    let mut reader = Reader { stream, out: head, events, at: None, caught_up: false, last: false };
+    if app.catching_up.available_permits() == 0 && !reader.write(&app).await {
+        return;
+    }
+    let Ok(_turn) = app.catching_up.acquire().await else { return };
     reader.run(&app, feed, permit, place).await;
 }
 
@@ -44,6 +48,7 @@ pub(super) async fn resume(
     if !matches!(timeout(app.config.write_timeout, stream.writable()).await, Ok(Ok(()))) {
         return;
     }
+    let Ok(_turn) = app.catching_up.acquire().await else { return };
     let mut out = String::new();
     let events = match feed.log.subscribe(Start::After(Cursor::from(at))).await {
         Ok(events) => events,
@@ -81,7 +86,6 @@ enum Next {
 
 impl Reader {
     async fn run(mut self, app: &Arc<App>, mut feed: Arc<Feed>, permit: OwnedSemaphorePermit, place: Place) {
-        let mut draining = app.draining.clone();
         loop {
             let mut moves = feed.moves();
             while !self.last && self.out.len() < PIECE {
@@ -89,16 +93,9 @@ impl Reader {
                 self.take(event);
             }
             if !self.out.is_empty() {
-                let stopped = draining.wait_for(|draining| *draining);
-                let written = tokio::select! {
-                    written = timeout(app.config.write_timeout, self.stream.write_all(self.out.as_bytes())) => written,
-                    _ = stopped => return,
-                };
-                if !matches!(written, Ok(Ok(()))) {
+                if !self.write(app).await {
                     return;
                 }
-                // A reader that has caught up needs none any more.
-                self.out = String::new();
                 if !self.last {
                     continue;
                 }
@@ -125,6 +122,25 @@ impl Reader {
                 Next::Over => return,
             }
         }
+    }
+
+    /// Writes what there is. False: the client takes it too slowly, or the server stops.
+    async fn write(&mut self, app: &App) -> bool {
+        let mut draining = app.draining.clone();
+        let mut left = self.out.as_bytes();
+        while !left.is_empty() {
+            let written = tokio::select! {
+                written = timeout(app.config.write_timeout, self.stream.write(left)) => written,
+                _ = draining.wait_for(|draining| *draining) => return false,
+            };
+            match written {
+                Ok(Ok(written)) if written > 0 => left = left.get(written..).unwrap_or_default(),
+                _ => return false,
+            }
+        }
+        // A reader that has caught up needs none any more.
+        self.out = String::new();
+        true
     }
 
     async fn wait(&mut self, app: &App, moves: &mut watch::Receiver<u64>) -> Next {
