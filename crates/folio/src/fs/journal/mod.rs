@@ -81,7 +81,7 @@ impl Default for JournalOptions {
             segment: 16 << 20,
             most: 64 << 20,
             files: 128,
-            garbage: 1_024,
+            garbage: 256,
             age: Duration::from_secs(2),
             inline: false,
         }
