@@ -274,3 +274,49 @@ impl Ground {
 fn gone(tmp: &Dir, name: &str) -> VfsError {
     VfsError::os("open", &tmp.path().join(name), Errno::NOENT)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    /// The file is checked when the write is decided; here it is replaced, written to or removed between that and its change.
+    #[test]
+    fn lines_go_only_to_the_file_that_they_were_meant_for_as_it_was_then() {
+        for edit in ["none", "replaced", "grown", "removed"] {
+            let temp = tempfile::tempdir().unwrap();
+            let root = Dir::open_root(temp.path()).unwrap();
+            let own = |name: &str| root.make_dirs(name).unwrap().0;
+            let ground = Ground {
+                tmp: own("tmp"),
+                quarantine: Quarantine::new(own("quarantine"), Arc::new(ManualClock::new(1))),
+                room: Room::open(&root).unwrap(),
+                root: root.clone(),
+            };
+            let path = temp.path().join("log");
+            std::fs::write(&path, "1\n").unwrap();
+            let writer = Arc::new(root.open("log", Access::Append).unwrap().unwrap());
+            let (id, body) = (writer.identity().unwrap(), Body::Inline(b"2\n".to_vec()));
+            let op = Op::Append { path: "log".into(), id, offset: 2, epoch: 1, first: 2, last: 2, body };
+            match edit {
+                "replaced" => {
+                    std::fs::write(temp.path().join("editor"), "1\n").unwrap();
+                    std::fs::rename(temp.path().join("editor"), &path).unwrap();
+                }
+                "grown" => std::fs::write(&path, "1\nx\n").unwrap(),
+                "removed" => std::fs::remove_file(&path).unwrap(),
+                _ => {}
+            }
+            let mut dirty = Dirty::default();
+            let before = std::fs::read_to_string(&path).ok();
+            let effect = ground.apply(Step { op, means: Means::Writer(Arc::clone(&writer), None) }, &mut dirty).unwrap();
+            let after = std::fs::read_to_string(&path).ok();
+            if edit == "none" {
+                assert!(matches!(effect, Effect::Done) && after.as_deref() == Some("1\n2\n"));
+            } else {
+                assert!(matches!(effect, Effect::Replaced), "{edit}: {effect:?}");
+                assert_eq!((after, writer.len().unwrap()), (before, if edit == "grown" { 4 } else { 2 }), "{edit}");
+            }
+        }
+    }
+}

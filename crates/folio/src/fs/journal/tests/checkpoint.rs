@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::rig::{Rig, commit, threaded, tiny};
+use super::rig::{Rig, commit, threaded, tiny, until};
 use crate::driver::Durability;
 use crate::fs::journal::{Dirty, Held, Journal, JournalOptions, Weight};
 use crate::fs::spares::Displaced;
@@ -120,19 +120,18 @@ fn the_number_of_open_files_is_bounded() {
             })
             .collect();
         // The thread was asked for one, and makes it.
-        while files.iter().take(36).any(|file| Arc::strong_count(file) > 1) {
-            std::thread::yield_now();
-        }
+        until(|| files.iter().take(36).all(|file| Arc::strong_count(file) == 1));
     }
 }
 
 #[test]
 fn a_checkpoint_comes_by_itself_after_a_while() {
     let rig = Rig::new(0);
-    let journal = rig.open(JournalOptions { age: std::time::Duration::from_millis(1), ..threaded() });
-    commit(&journal, b"x");
-    while !rig.found().unwrap().is_empty() {
-        std::thread::yield_now();
+    let journal = rig.open(JournalOptions { age: std::time::Duration::from_millis(1), first_segment: 256 << 10, ..threaded() });
+    // More than once: the thread may not have come to wait yet when the first change comes.
+    for _ in 0..100 {
+        commit(&journal, b"x");
+        until(|| rig.found().unwrap().is_empty());
     }
 }
 

@@ -1,6 +1,6 @@
 //! Segments that are used again, and how many there are.
 
-use super::rig::{Rig, commit, threaded, tiny};
+use super::rig::{Rig, commit, threaded, tiny, unsynced, until};
 use crate::fs::journal::batch::SECTOR;
 use crate::fs::journal::{Dirty, Journal, State, Weight};
 
@@ -82,6 +82,23 @@ fn a_batch_that_a_crash_cut_off_never_follows_a_new_one() {
     assert_eq!(rig.found().unwrap(), [numbered(7, 100)]);
 }
 
+/// The same where everything before it is void, so that the segment itself is used again.
+#[test]
+fn a_batch_behind_the_end_never_follows_a_new_one_in_its_own_segment() {
+    let rig = Rig::new(0);
+    let journal = rig.open(unsynced());
+    commit(&journal, &numbered(0, 100));
+    journal.checkpoint().unwrap();
+    let lost = SECTOR + journal.shared.held().end;
+    (1..3).for_each(|n| commit(&journal, &numbered(n, 100)));
+    drop(journal);
+    rig.file("1.journal").write_all_at(&[0; 512], lost).unwrap();
+    assert!(rig.found().unwrap().is_empty(), "the first is lost, so the second does not count");
+    let journal = rig.open(unsynced());
+    commit(&journal, &numbered(3, 100));
+    assert_eq!((rig.names(), rig.found().unwrap()), (vec!["1.journal".into()], vec![numbered(3, 100)]));
+}
+
 #[test]
 fn the_segments_stay_within_their_bound() {
     let seed = fastrand::u64(..);
@@ -113,9 +130,7 @@ fn who_finds_no_room_waits_for_changes_that_are_being_made() {
         let full = |first| state.end - first + SECTOR + 1536 > state.current;
         state.bytes + threaded().segment > threaded().most && state.full.last().is_some_and(|(_, first)| full(first))
     };
-    while !stuck(&journal.shared.held()) && !others.is_finished() {
-        std::thread::yield_now();
-    }
+    until(|| stuck(&journal.shared.held()) || others.is_finished());
     assert!(!others.is_finished());
     assert!(rig.size() <= threaded().most);
     assert_eq!(number(&rig.found().unwrap()[0]), 0, "it is not made yet");

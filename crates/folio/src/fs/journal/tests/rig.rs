@@ -135,3 +135,12 @@ pub(super) fn commit_together(journal: &Journal, records: &[&[u8]]) {
     journal.shared.written(end, records.iter().map(|_| Weight::Data));
     records.iter().for_each(|_| journal.shared.done(end, Some(Dirty::default())));
 }
+
+/// Waits for what another thread does. Ends the test where that never happens.
+pub(super) fn until(mut holds: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(120), "it never happens");
+        std::thread::yield_now();
+    }
+}

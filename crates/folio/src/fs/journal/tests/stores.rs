@@ -187,6 +187,7 @@ fn a_failed_sync_stops_the_writes_and_reopening_heals() {
         let mut operation = 1;
         while failed(first, operation).await.2.is_none() {
             operation += 1;
+            assert!(operation < 100, "no sync that a write waits for failed");
         }
         let (mut came, mut gone) = (0, 0);
         for seed in (0..60).map(|n| first.wrapping_add(n)) {
@@ -197,7 +198,8 @@ fn a_failed_sync_stops_the_writes_and_reopening_heals() {
             assert_eq!((refused.code(), driver.ready().await.unwrap_err().code()), ("store_failed", "store_failed"));
             assert_eq!(doc(&p).await.as_deref(), Some("1"), "reads go on");
             drop((p, driver));
-            let after = if seed % 4 == 0 { sim.kill() } else { sim.cut(&mut fastrand::Rng::with_seed(seed)) };
+            let killed = seed % 4 == 0;
+            let after = if killed { sim.kill() } else { sim.cut(&mut fastrand::Rng::with_seed(seed)) };
             let driver = open(&after).await;
             let p = driver.project(&ProjectId::new("p").unwrap());
             match p.files().read_bytes(&FilePath::new("large").unwrap()).await.unwrap() {
@@ -205,8 +207,12 @@ fn a_failed_sync_stops_the_writes_and_reopening_heals() {
                     assert!(bytes == vec![7; 100_000], "seed {seed}: whole or not at all");
                     came += 1;
                 }
-                None => gone += 1,
+                None => {
+                    assert!(!killed, "seed {seed}: the record is seen, so its body must be there for it");
+                    gone += 1;
+                }
             }
+            assert!(driver.recovered().is_empty(), "seed {seed}: {:?}", driver.recovered());
             assert_eq!(after.root().dir(".folio/tmp").unwrap().unwrap().list().unwrap().count(), 0, "no body is left over");
             fill(&driver, 3).await;
             assert_eq!(doc(&p).await.as_deref(), Some("111"));
