@@ -73,13 +73,13 @@ impl Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let reached = match &arguments.command {
+    let good = match &arguments.command {
         Some(Command::Peers(peers)) => peers::run(peers),
-        None => run(&arguments).map(|report| !report.missed()),
+        None => run(&arguments).map(|report| !arguments.check || !report.missed()),
     };
-    match reached {
-        Ok(false) if arguments.check => ExitCode::FAILURE,
-        Ok(_) => ExitCode::SUCCESS,
+    match good {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(e) => {
             let _ = writeln!(io::stderr(), "folio-bench: {e}");
             ExitCode::from(2)

@@ -34,6 +34,9 @@ pub(crate) struct Peers {
     /// Rounds; in each of them every server does every work once [default: 5, with --quick 1].
     #[arg(long)]
     rounds: Option<usize>,
+    /// End with status 1 where a target is missed.
+    #[arg(long)]
+    check: bool,
     /// Measure only these servers beside Folio, by their names.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
@@ -48,7 +51,7 @@ pub(crate) struct Peers {
     report: PathBuf,
 }
 
-/// Measures and reports. True where every target that was measured is reached.
+/// Measures and reports. False where a target is missed and was to be checked.
 pub(crate) fn run(arguments: &Peers) -> Result<bool> {
     let works = chosen(&arguments.works)?;
     fs::create_dir_all(&arguments.dir)?;
@@ -78,7 +81,13 @@ pub(crate) fn run(arguments: &Peers) -> Result<bool> {
             subjects.rotate_left(round % count);
             for subject in subjects {
                 let _ = writeln!(io::stderr(), "round {} of {rounds}: {}, {}", round + 1, work.id, subject.name());
-                results.add(work.id, subject, work.run(&scene, subject)?);
+                match work.run(&scene, subject) {
+                    Ok(figures) => results.add(work.id, subject, round, figures),
+                    Err(error) => {
+                        let _ = writeln!(io::stderr(), "failed: {error}");
+                        results.fail(error.to_string());
+                    }
+                }
             }
         }
     }
@@ -91,7 +100,10 @@ pub(crate) fn run(arguments: &Peers) -> Result<bool> {
     }
     io::stdout().write_all(report.markdown().as_bytes())?;
     writeln!(io::stdout(), "\nThe report is in {}", arguments.report.display())?;
-    Ok(report.verdicts().iter().all(|verdict| verdict.reached))
+    if let [first, ..] = results.failures() {
+        return Err(format!("{} of the measurements failed, first of all {first}", results.failures().len()).into());
+    }
+    Ok(!arguments.check || report.verdicts().iter().all(|verdict| verdict.reached))
 }
 
 /// The works with these names, or whose names begin so.

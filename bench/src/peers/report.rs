@@ -46,6 +46,9 @@ impl Report<'_> {
         let mut text = format!("# Folio and its peers\n\n{}; {} rounds", self.machine, self.rounds);
         text.push_str(if self.quick { ", short ones on smaller data: a first look, not a measurement" } else { "" });
         text.push_str(", median (smallest – largest). Ratios are taken in each round.\n\n");
+        for failure in self.results.failures() {
+            let _ = writeln!(text, "**Failed:** {failure}\n");
+        }
         self.write_targets(&mut text);
         text.push_str("\n![How far beyond or short of its targets Folio is](targets.svg)\n");
         for work in self.works {
@@ -95,17 +98,16 @@ impl Report<'_> {
 
     fn write_targets(&self, text: &mut String) {
         text.push_str("| work | figure | wanted | measured | against | |\n| --- | --- | --- | --- | --- | --- |\n");
-        for verdict in self.verdicts() {
-            let (target, percent) = (verdict.target, verdict.margin.abs() * 100.0);
+        for &target in targets::ALL.iter().filter(|target| self.works.iter().any(|work| work.id == target.work)) {
+            let (title, figure, wanted) = (self.title(target.work), target.metric.title(), target.wanted());
+            let Some(verdict) = target.judge(self.results) else {
+                let _ = writeln!(text, "| {title} | {figure} | {wanted} | – | | not measured |");
+                continue;
+            };
+            let percent = verdict.margin.abs() * 100.0;
             let stands = if verdict.reached { "reached".to_owned() } else { format!("**missed** by {percent:.0} %") };
-            let against = verdict.against.map_or("", Subject::name);
-            let (title, figure) = (self.title(target.work), target.metric.title());
-            let _ = writeln!(
-                text,
-                "| {title} | {figure} | {} | {} | {against} | {stands} |",
-                target.wanted(),
-                spread(&verdict.samples)
-            );
+            let (measured, against) = (spread(&verdict.samples), verdict.against.map_or("", Subject::name));
+            let _ = writeln!(text, "| {title} | {figure} | {wanted} | {measured} | {against} | {stands} |");
         }
     }
 
@@ -157,7 +159,7 @@ impl Report<'_> {
             self.missing.iter().map(|(kind, why)| (kind.name().into(), why.as_str().into())).collect();
         let report = json!({
             "machine": self.machine, "rounds": self.rounds, "quick": self.quick,
-            "targets": targets, "works": works, "missing": missing,
+            "targets": targets, "works": works, "missing": missing, "failures": self.results.failures(),
         });
         format!("{report:#}\n")
     }

@@ -21,6 +21,8 @@ pub(crate) enum Metric {
     P99,
     /// Milliseconds.
     Max,
+    /// How many of the entries could be appended that should have been, in percent: a server that is behind shows here.
+    Pace,
     /// Processor time of the server, in microseconds per operation.
     Cpu,
     /// Resident memory of the server in MiB, when it was done.
@@ -36,12 +38,13 @@ pub(crate) enum Metric {
 }
 
 impl Metric {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Rate,
         Self::Megabytes,
         Self::Median,
         Self::P99,
         Self::Max,
+        Self::Pace,
         Self::Cpu,
         Self::Memory,
         Self::PerReader,
@@ -58,6 +61,7 @@ impl Metric {
             Self::Median => "p50 ms",
             Self::P99 => "p99 ms",
             Self::Max => "max ms",
+            Self::Pace => "pace kept %",
             Self::Cpu => "server CPU µs",
             Self::Memory => "memory MiB",
             Self::PerReader => "KiB a reader",
@@ -74,6 +78,7 @@ impl Metric {
             Self::Median => "p50_ms",
             Self::P99 => "p99_ms",
             Self::Max => "max_ms",
+            Self::Pace => "pace_percent",
             Self::Cpu => "cpu_us_per_operation",
             Self::Memory => "memory_mib",
             Self::PerReader => "kib_per_reader",
@@ -85,7 +90,7 @@ impl Metric {
 
     /// Larger is better.
     pub(crate) fn larger_is_better(self) -> bool {
-        matches!(self, Self::Rate | Self::Megabytes)
+        matches!(self, Self::Rate | Self::Megabytes | Self::Pace)
     }
 }
 
@@ -161,36 +166,51 @@ impl Begin {
 /// All figures of a run.
 #[derive(Default, Debug)]
 pub(crate) struct Results {
-    rounds: BTreeMap<(&'static str, Subject), Vec<Figures>>,
+    rounds: BTreeMap<(&'static str, Subject), BTreeMap<usize, Figures>>,
+    failures: Vec<String>,
 }
 
 impl Results {
-    pub(crate) fn add(&mut self, work: &'static str, subject: Subject, figures: Figures) {
-        self.rounds.entry((work, subject)).or_default().push(figures);
+    pub(crate) fn add(&mut self, work: &'static str, subject: Subject, round: usize, figures: Figures) {
+        self.rounds.entry((work, subject)).or_default().insert(round, figures);
+    }
+
+    /// Something was wrong: these figures don't count, and neither does the run.
+    pub(crate) fn fail(&mut self, why: String) {
+        self.failures.push(why);
+    }
+
+    pub(crate) fn failures(&self) -> &[String] {
+        &self.failures
+    }
+
+    fn of(&self, work: &str, subject: Subject) -> Option<&BTreeMap<usize, Figures>> {
+        self.rounds.iter().find(|((name, who), _)| *name == work && *who == subject).map(|(_, rounds)| rounds)
     }
 
     /// The figures of a subject, round by round; none where it was not measured.
-    pub(crate) fn rounds(&self, work: &str, subject: Subject) -> &[Figures] {
-        let found = self.rounds.iter().find(|((name, who), _)| *name == work && *who == subject);
-        found.map_or(&[], |(_, rounds)| rounds)
+    pub(crate) fn rounds(&self, work: &str, subject: Subject) -> Vec<&Figures> {
+        self.of(work, subject).into_iter().flat_map(BTreeMap::values).collect()
     }
 
+    /// One figure of a subject, of all rounds; nothing where it has none.
     pub(crate) fn samples(&self, work: &str, subject: Subject, metric: Metric) -> Option<Samples> {
-        let mut samples = Samples::default();
-        let rounds = self.rounds(work, subject);
-        for figures in rounds {
-            samples.add(figures.get(metric)?);
-        }
-        (!rounds.is_empty()).then_some(samples)
+        collect(self.rounds(work, subject).into_iter().filter_map(|figures| figures.get(metric)))
     }
 
-    /// What one subject has for one of another, round by round.
+    /// What one subject has for one of another, of the rounds in which both were measured.
     pub(crate) fn ratio(&self, work: &str, metric: Metric, of: Subject, to: Subject) -> Option<Samples> {
-        let (of, to) = (self.rounds(work, of), self.rounds(work, to));
-        let mut samples = Samples::default();
-        for (of, to) in of.iter().zip(to) {
-            samples.add(of.get(metric)? / to.get(metric)?);
-        }
-        (!of.is_empty() && of.len() == to.len()).then_some(samples)
+        let (of, to) = (self.of(work, of)?, self.of(work, to)?);
+        collect(of.iter().filter_map(|(round, of)| Some(of.get(metric)? / to.get(round)?.get(metric)?)))
     }
+}
+
+/// Samples, where there are any.
+fn collect(values: impl Iterator<Item = f64>) -> Option<Samples> {
+    let (mut samples, mut any) = (Samples::default(), false);
+    for value in values {
+        samples.add(value);
+        any = true;
+    }
+    any.then_some(samples)
 }

@@ -3,6 +3,7 @@
 use crate::peers::results::{Metric, Results};
 use crate::peers::servers::Kind;
 use crate::peers::works::Subject;
+use crate::report::number;
 use crate::samples::Samples;
 
 /// What a figure of Folio's is held against.
@@ -80,7 +81,7 @@ impl Target {
     pub(crate) fn wanted(&self) -> String {
         let sign = if self.metric.larger_is_better() { "≥" } else { "≤" };
         let unit = if matches!(self.against, Against::Nothing) { "" } else { " ×" };
-        format!("{sign} {}{unit}", self.bound)
+        format!("{sign} {}{unit}", number(self.bound))
     }
 
     /// How many times better than wanted a value is; below 1 it is worse.
@@ -121,8 +122,8 @@ mod tests {
     fn results(folio: &[f64], redis: &[f64], nats: &[f64], metric: Metric) -> Results {
         let mut results = Results::default();
         for (kind, values) in [(Kind::Folio, folio), (Kind::Redis, redis), (Kind::Nats, nats)] {
-            for &value in values {
-                results.add("append-1", Subject::Server(kind), Figures::default().set(metric, value));
+            for (round, &value) in values.iter().enumerate() {
+                results.add("append-1", Subject::Server(kind), round, Figures::default().set(metric, value));
             }
         }
         results

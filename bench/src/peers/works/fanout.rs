@@ -8,7 +8,7 @@ use super::Subject::Server;
 use super::{Scene, Subject, Work};
 use crate::Result;
 use crate::peers::histogram::Histogram;
-use crate::peers::results::{Figures, Usage};
+use crate::peers::results::{Figures, Metric, Usage};
 use crate::peers::servers::Kind;
 use crate::peers::wire::appender::Appender;
 use crate::peers::wire::poll::Poll;
@@ -44,6 +44,7 @@ fn work(id: &'static str, title: &'static str, readers: usize, pace: Pace) -> Wo
 /// How long readers may get nothing while entries are missing.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
 fn measure(scene: &Scene, kind: Kind, count: usize, pace: Pace) -> Result<Figures> {
     let mut server = scene.start(kind)?;
     server.make_logs(1)?;
@@ -66,10 +67,17 @@ fn measure(scene: &Scene, kind: Kind, count: usize, pace: Pace) -> Result<Figure
     })?;
     drop(crowd);
     server.process_mut().stop()?;
-    Ok(usage.figures().times(&times))
+    let figures = usage.figures().times(&times);
+    Ok(match pace {
+        Pace::Acknowledged => figures,
+        Pace::PerSecond(rate) => {
+            let wanted = time.as_secs_f64() * f64::from(rate);
+            figures.set(Metric::Pace, (appended.load(Ordering::Acquire) as f64 / wanted * 100.0).min(100.0))
+        }
+    })
 }
 
-/// Appends for a while; `appended` counts. Fails where the pace could not be kept.
+/// Appends for a while; `appended` counts.
 fn append(appender: &mut Appender, pace: Pace, time: Duration, appended: &AtomicU64) -> Result<()> {
     let (begin, mut buffer) = (Instant::now(), vec![0; 16 << 10]);
     let end = begin + time;
@@ -81,10 +89,6 @@ fn append(appender: &mut Appender, pace: Pace, time: Duration, appended: &Atomic
             next += Duration::from_secs(1) / rate;
             thread::sleep(next.saturating_duration_since(Instant::now()));
         }
-    }
-    let late = next.elapsed();
-    if matches!(pace, Pace::PerSecond(_)) && late > time / 10 {
-        return Err(format!("the pace could not be kept: {late:?} behind after {time:?}").into());
     }
     Ok(())
 }
