@@ -80,7 +80,7 @@ fn key(headers: &HeaderMap) -> Result<Option<String>> {
 }
 
 /// The entries of a body.
-fn entries(media_type: &str, body: &Bytes) -> Result<Vec<Data>, Problem> {
+pub(crate) fn entries(media_type: &str, body: &Bytes) -> Result<Vec<Data>, Problem> {
     match media_type {
         BYTES => Ok(vec![Data::Bytes(body.clone())]),
         accept::NDJSON => Ok(lines(body)?),

@@ -28,7 +28,7 @@ use crate::problem::{Problem, Refusal};
 use crate::socket::{HeadFault, Phase, Socket};
 use crate::state::App;
 use crate::stream::{self, Open};
-use crate::{cors, date, frame, sse};
+use crate::{cors, date, fast, frame, sse};
 
 /// Most that is held of what a client sends or does not read, in bytes.
 const BUFFER: usize = 128 << 10;
@@ -40,9 +40,13 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 pub(crate) async fn serve(stream: TcpStream, app: Arc<App>, router: Router) -> Option<impl Future<Output = ()> + use<>> {
     // Without this, small frames of a live stream would wait for the acknowledgement of the last one.
     let _ = stream.set_nodelay(true);
+    let (stream, first) = match fast::serve(stream, &app).await {
+        fast::Next::Stack(stream, first) => (stream, first),
+        fast::Next::Closed => return None,
+    };
     let phase = Arc::new(Phase::default());
     let (leave, mut left) = mpsc::channel(1);
-    let mut socket = Socket::new(stream, Arc::clone(&phase), &app.config);
+    let mut socket = Socket::new(stream, first, Arc::clone(&phase), &app.config);
     let leaving = {
         let service = service_fn(|request| {
             // At once, not when the future is polled: the socket is read before that.

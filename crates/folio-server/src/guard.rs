@@ -61,6 +61,11 @@ impl Guard {
         }
     }
 
+    /// True for a name of this server.
+    pub(crate) fn serves(&self, host: &[u8]) -> bool {
+        self.hosts.iter().any(|served| served.as_bytes().eq_ignore_ascii_case(host))
+    }
+
     fn check_host(&self, head: &Parts) -> Result<String, Problem> {
         let mut hosts = head.headers.get_all(HOST).iter();
         let host = match (hosts.next(), hosts.next()) {
@@ -71,8 +76,7 @@ impl Guard {
         // A target in absolute form names a host too, and would win over the header.
         let target = head.uri.authority().map(|authority| authority.as_str().as_bytes());
         for name in [Some(host.as_bytes()), target].into_iter().flatten() {
-            let served = |candidate: &String| candidate.as_bytes().eq_ignore_ascii_case(name);
-            if !self.hosts.iter().any(served) {
+            if !self.serves(name) {
                 return Err(Refusal::ForbiddenHost { host: shown(name), served: self.hosts.join(", ") }.into());
             }
         }

@@ -21,6 +21,7 @@ mod date;
 mod docs;
 mod entry;
 mod events;
+mod fast;
 mod files;
 mod frame;
 mod guard;

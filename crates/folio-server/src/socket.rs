@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -91,6 +92,8 @@ impl Head {
 /// The socket. Its timers run only while something is waited for.
 pub(crate) struct Socket {
     inner: TcpStream,
+    /// Was read before, and comes first.
+    first: Bytes,
     phase: Arc<Phase>,
     idle_timeout: Duration,
     head_timeout: Duration,
@@ -107,9 +110,11 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    pub(crate) fn new(inner: TcpStream, phase: Arc<Phase>, config: &ServerConfig) -> Self {
+    /// `first` was read from `inner` before.
+    pub(crate) fn new(inner: TcpStream, first: Bytes, phase: Arc<Phase>, config: &ServerConfig) -> Self {
         Self {
             inner,
+            first,
             phase,
             idle_timeout: config.idle_timeout,
             head_timeout: config.head_timeout,
@@ -145,10 +150,19 @@ impl Socket {
         io::Error::new(io::ErrorKind::TimedOut, "the head of the request did not come whole")
     }
 
+    fn poll_bytes(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.first.is_empty() {
+            return Pin::new(&mut self.inner).poll_read(cx, buf);
+        }
+        let some = self.first.split_to(self.first.len().min(buf.remaining()));
+        buf.put_slice(&some);
+        Poll::Ready(Ok(()))
+    }
+
     /// Between two requests.
     fn poll_read_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        if Pin::new(&mut self.inner).poll_read(cx, buf)?.is_ready() {
+        if self.poll_bytes(cx, buf)?.is_ready() {
             let data = buf.filled().get(before..).unwrap_or_default();
             if data.is_empty() {
                 return Poll::Ready(Ok(()));
@@ -186,7 +200,7 @@ impl AsyncRead for Socket {
         if self.phase.busy.load(Ordering::Relaxed) {
             self.phase.reader.register(cx.waker());
             let before = buf.filled().len();
-            let read = Pin::new(&mut self.inner).poll_read(cx, buf);
+            let read = self.poll_bytes(cx, buf);
             if buf.filled().len() > before {
                 self.phase.entangled.store(true, Ordering::Relaxed);
             }

@@ -14,6 +14,7 @@ mod frames;
 mod logs;
 mod manual;
 mod projects;
+mod quick;
 mod routes;
 mod server;
 mod shutdown;

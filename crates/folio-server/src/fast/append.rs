@@ -1,0 +1,142 @@
+//! Appends that came the quick way, and their answers.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use folio::{AppendLog, AppendOptions, AppendOutcome, Appended, Data, Json, LogName, ProjectId};
+use http::HeaderName;
+
+use super::head::Append;
+use crate::problem::Problem;
+use crate::state::App;
+use crate::{accept, append, date};
+
+/// Every answer's headers but for its type, length and date. A test holds them together with those of the stack.
+const COMMON: &str = "cache-control: no-store\r\nvary: Origin\r\nx-content-type-options: nosniff\r\n\
+    cross-origin-resource-policy: same-origin\r\ncontent-security-policy: sandbox\r\n";
+
+const COMMON_OR_LENGTH: [HeaderName; 2] = [http::header::CACHE_CONTROL, http::header::CONTENT_LENGTH];
+
+/// What became of a request.
+pub(super) enum Outcome {
+    /// There is an answer.
+    Answer,
+    /// Nothing was done: the stack answers it.
+    Stack,
+}
+
+/// The appends of one connection.
+pub(super) struct Appender {
+    /// The log of the last one, under its path: most connections append to one log only.
+    last: Option<(String, Arc<dyn AppendLog>)>,
+    text: String,
+    date: Date,
+    most: usize,
+}
+
+impl Appender {
+    pub(super) fn new(app: &App) -> Self {
+        Self { last: None, text: String::new(), date: Date::default(), most: app.config.limits.body }
+    }
+
+    /// The last answer.
+    pub(super) fn text(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+
+    /// Carries out an append; `request` is its head and body.
+    pub(super) async fn answer(&mut self, head: &Append<'_>, request: &[u8], app: &App) -> Outcome {
+        let body = request.get(head.head..).unwrap_or_default();
+        if !app.guard.serves(head.host) || body.len() > self.most {
+            return Outcome::Stack;
+        }
+        let (Some(log), Some(entries)) = (self.log(head.path, app), entries(head.content_type, body)) else {
+            return Outcome::Stack;
+        };
+        let idempotency_key = head.key.map(str::to_owned);
+        if idempotency_key.as_deref().is_some_and(|key| folio::Limits::check_key(key).is_err()) {
+            return Outcome::Stack;
+        }
+        let options = AppendOptions { idempotency_key, ..AppendOptions::default() };
+        let outcome = log.append(entries, options).await;
+        self.text.clear();
+        match outcome {
+            Ok(AppendOutcome::Appended(appended)) => self.appended(&appended),
+            // None was asked for.
+            Ok(AppendOutcome::Precondition { head }) => self.refused(&Problem::head_differs(head)),
+            Err(error) => self.refused(&error.into()),
+        }
+        Outcome::Answer
+    }
+
+    fn log(&mut self, path: &str, app: &App) -> Option<Arc<dyn AppendLog>> {
+        if let Some((last, log)) = &self.last
+            && last == path
+        {
+            return Some(Arc::clone(log));
+        }
+        let (project, log) = path.strip_prefix("/v1/projects/")?.split_once('/')?;
+        let name = match log.strip_prefix("logs/") {
+            Some(name) => LogName::new(name).ok()?,
+            None => LogName::history(),
+        };
+        let log = app.driver.project(&ProjectId::new(project).ok()?).log(&name);
+        self.last = Some((path.to_owned(), Arc::clone(&log)));
+        Some(log)
+    }
+
+    fn appended(&mut self, appended: &Appended) {
+        let mut body = String::with_capacity(96);
+        let Appended { first, last, cursor, replayed } = appended;
+        // Writing to a string cannot fail.
+        let _ = writeln!(body, "{{\"first_seq\":{first},\"last_seq\":{last},\"cursor\":\"{cursor}\"}}");
+        let replayed = if *replayed { "idempotency-replayed: true\r\n" } else { "" };
+        let (length, date) = (body.len(), self.date.text());
+        let _ = write!(
+            self.text,
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{COMMON}{replayed}content-length: {length}\r\ndate: {date}\r\n\r\n{body}"
+        );
+    }
+
+    fn refused(&mut self, problem: &Problem) {
+        let (body, response) = (problem.body(), problem.clone().into_response());
+        let status = response.status();
+        let reason = status.canonical_reason().unwrap_or_default();
+        let _ = write!(self.text, "HTTP/1.1 {} {reason}\r\n", status.as_u16());
+        for (name, value) in response.headers().iter().filter(|(name, _)| !COMMON_OR_LENGTH.contains(name)) {
+            let _ = write!(self.text, "{name}: {}\r\n", value.to_str().unwrap_or_default());
+        }
+        let (length, date) = (body.len(), self.date.text());
+        let _ = write!(self.text, "{COMMON}content-length: {length}\r\ndate: {date}\r\n\r\n");
+        self.text.push_str(&String::from_utf8_lossy(&body));
+    }
+}
+
+/// The entries of a body; `None` for one that the stack has to say something about.
+fn entries(content_type: &'static str, body: &[u8]) -> Option<Vec<Data>> {
+    let one = content_type == accept::JSON && body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'[');
+    if one {
+        return Some(vec![Data::Json(Json::parse(body).ok()?)]);
+    }
+    append::entries(content_type, &Bytes::copy_from_slice(body)).ok()
+}
+
+/// The date of answers, written anew once a second.
+#[derive(Default)]
+struct Date {
+    text: String,
+    until: Option<Instant>,
+}
+
+impl Date {
+    fn text(&mut self) -> &str {
+        let now = Instant::now();
+        if self.until.is_none_or(|until| until <= now) {
+            (self.text, self.until) = (date::now(), Some(now + Duration::from_millis(500)));
+        }
+        &self.text
+    }
+}
