@@ -15,17 +15,20 @@ fn gist(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
     let mut headers: Vec<_> = answer.headers.iter().filter(|(name, _)| name != "date").cloned().collect();
     headers.sort();
     // Numbers may have another number of digits.
-    let body = level(&answer.text()).replace("00", "0").replace("00", "0").replace("00", "0").replace("00", "0");
+    let body = level(answer.text()).replace("00", "0").replace("00", "0").replace("00", "0").replace("00", "0");
     headers.retain(|(name, _)| name != "content-length");
     (answer.status, headers, body)
 }
+
+/// Target, headers, body, and the status that comes.
+type Case = (&'static str, Vec<(&'static str, &'static str)>, &'static str, u16);
 
 #[tokio::test]
 async fn both_ways_answer_the_same() {
     let server = TestServer::furnished().await;
     assert_eq!(server.send("POST", "/v1/projects/p/logs/ended?close=true", &[], "1").await.status, 200);
     let json = ("content-type", "application/json");
-    let cases: Vec<(&str, Vec<(&str, &str)>, &str, u16)> = vec![
+    let cases: Vec<Case> = vec![
         (HISTORY, vec![json], "{\"a\": 1}", 200),
         (HISTORY, vec![], " 7 ", 200),
         (HISTORY, vec![json], "[1,2,3]", 200),
@@ -90,9 +93,9 @@ async fn requests_come_together_in_pieces_and_of_both_kinds() {
     let text = append(15);
     for cut in 1..text.len() {
         let mut connection = server.connect().await;
-        connection.send_bytes((text[..cut]).as_bytes()).await;
+        connection.send_bytes(&text.as_bytes()[..cut]).await;
         tokio::task::yield_now().await;
-        connection.send_bytes((text[cut..]).as_bytes()).await;
+        connection.send_bytes(&text.as_bytes()[cut..]).await;
         assert_eq!(connection.answer().await.json()["last_seq"], 5 + cut as u64, "{cut}");
     }
 }

@@ -140,9 +140,14 @@ impl Disk {
         if base == self.head {
             return Ok(Kept::Nothing);
         }
-        // A damaged table is written anew, as it lies.
-        let table = if let Keys::Damaged { line } = &self.keys { line.len() as u64 + 1 } else { 0 };
-        let range = ((newest.start + table).min(newest.end), newest.end);
+        // A damaged table is written anew, as it lies. An entry may follow it without a newline between them.
+        let mut start = newest.start;
+        if let Keys::Damaged { line } = &self.keys {
+            start += line.len() as u64;
+            let mut next = [0];
+            start += u64::from(newest.file.read_at(&mut next, start)? == 1 && next == *b"\n");
+        }
+        let range = (start.min(newest.end), newest.end);
         // Damaged lines before the first kept one may hold more of the log than they show: they are kept too.
         let from = segment::cut_before(&newest.file, newest.kind, range, base + 1)?;
         if newest.end - from > KEPT_LIMIT {

@@ -264,11 +264,17 @@ async fn a_table_that_is_glued_to_an_entry_is_damaged() {
     append(&log, &["2"]).await;
     let text = rig.text("history.jsonl");
     let second = text.find("\n{\"seq\":2,").unwrap();
+    // Another file, as editors make one: the next write begins a new segment.
+    std::fs::remove_file(rig.path("history.jsonl")).unwrap();
     rig.write("history.jsonl", format!("{}{}", &text[..second], &text[second + 1..]));
     rig.reopen().await;
     let log = rig.history();
     assert_eq!(log.append(vec![json("1")], keyed("k")).await.unwrap_err().code(), "damaged");
     assert_eq!(told(&log, "1").await, "2");
+    // The segment is made anew, with the table as it lies and the entry that was glued to it.
+    append(&log, &["3"]).await;
+    rig.reopen().await;
+    assert_eq!(told(&rig.history(), "1").await, "2 3");
 }
 
 /// A key whose entries were lost with the tail is a new one: its retry must not be told that they are there.
