@@ -25,7 +25,7 @@ use crate::{Result, machine};
 /// Measures Folio next to other servers.
 #[derive(Args, Debug)]
 pub(crate) struct Peers {
-    /// Works to measure: append (all of them), append-128, fanout, …; all where none is named.
+    /// Works to measure: append (all of them), append-128, fanout (all of them), …; all where none is named.
     #[arg(value_name = "WORK")]
     works: Vec<String>,
     /// Short rounds, and only one: under two minutes in all.
@@ -115,17 +115,11 @@ fn chosen(names: &[String]) -> Result<Vec<Work>> {
             return Err(format!("there is no work {name:?}; there are {}", known.join(", ")).into());
         }
     }
-    let exact = |work: &Work, name: &String| work.id == name;
-    let any_exact = |name: &String, works: &[Work]| works.iter().any(|work| exact(work, name));
-    let keep: Vec<bool> = works
-        .iter()
-        .map(|work| {
-            names.is_empty()
-                || names
-                    .iter()
-                    .any(|name| if any_exact(name, &works) { exact(work, name) } else { work.id.starts_with(name.as_str()) })
-        })
-        .collect();
+    // append-1 is a work of its own, and how others begin
+    let exact: Vec<&String> = names.iter().filter(|name| works.iter().any(|work| work.id == **name)).collect();
+    let wanted =
+        |id: &str| names.iter().any(|name| if exact.contains(&name) { id == name } else { id.starts_with(name.as_str()) });
+    let keep: Vec<bool> = works.iter().map(|work| names.is_empty() || wanted(work.id)).collect();
     let mut keep = keep.into_iter();
     works.retain(|_| keep.next() == Some(true));
     Ok(works)

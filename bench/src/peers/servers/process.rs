@@ -15,7 +15,7 @@ use crate::Result;
 /// How long a server may take to listen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long it may take to end by itself, before it is killed: nobody needs its data any more.
+/// How long one that was asked to end may take, before it is killed.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A running server. Killed when dropped.
@@ -102,9 +102,12 @@ impl Process {
         (own + shared) * 1_024
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Ends it, and waits until it has. Nobody needs its data any more, so only one with children is asked first: it
+    /// ends them.
     pub(crate) fn stop(&mut self) -> Result<()> {
-        if let Some(id) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+        if self.family().len() == 1 {
+            self.child.kill()?;
+        } else if let Some(id) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             kill_process(id, Signal::TERM)?;
         }
         let begin = Instant::now();
