@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         Err(exit) => return exit.code().into(),
     };
     let mut out = Output::new(cli.global.json);
-    let done = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build();
     let done = match done {
         Ok(runtime) => {
             let done = runtime.block_on(run(cli, name, &mut out)).and_then(|()| out.flush());
@@ -132,4 +132,10 @@ async fn on_store(command: &StoreCommand, connect: &mut Connect, mut signals: Si
         done = work => done,
         exit = signals.first() => Err(Failure::interrupted(exit)),
     }
+}
+
+/// Threads for connections: half of the processors. The other half is for the threads that write, sync and fan out, and
+/// threads that wake each other in turn make every answer later.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }

@@ -13,13 +13,17 @@
 mod append;
 mod head;
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, Sleep, timeout, timeout_at};
 
 use self::append::{Appender, Outcome};
 use self::head::Parsed;
@@ -27,6 +31,8 @@ use crate::state::App;
 
 /// Most bytes of a request; larger ones are the stack's, whose bounds on memory know of them.
 const LARGEST: usize = 16 << 10;
+/// Room for at least so many bytes is there when something is read.
+const LEAST: usize = 1 << 10;
 /// How long the rest of a request that has begun is waited for. The stack has more patience.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -39,7 +45,7 @@ pub(crate) enum Next {
 
 /// Serves appends until something else comes.
 pub(crate) async fn serve(stream: TcpStream, app: &Arc<App>) -> Next {
-    let mut connection = Connection { stream, buffer: Vec::new(), read: 0, deadline: None };
+    let mut connection = Connection { stream, buffer: Vec::new(), read: 0, deadline: None, idle: None };
     let mut appender = Appender::new(app);
     loop {
         let (head, body) = match head::parse(connection.unread(), LARGEST) {
@@ -85,6 +91,35 @@ struct Connection {
     read: usize,
     /// When the stack has the request that has begun, if it is not there whole by then.
     deadline: Option<Instant>,
+    idle: Option<Idle>,
+}
+
+/// What ends the wait for a request that does not come.
+struct Idle {
+    sleep: Pin<Box<Sleep>>,
+    stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Idle {
+    fn new(app: &App) -> Self {
+        let mut draining = app.draining.clone();
+        let stopped = async move {
+            let _ = draining.wait_for(|draining| *draining).await;
+        };
+        Self { sleep: Box::pin(tokio::time::sleep(app.config.idle_timeout)), stopped: Box::pin(stopped) }
+    }
+}
+
+/// Reads what is there.
+fn poll_read(stream: &mut TcpStream, buffer: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<Read> {
+    if buffer.capacity() - buffer.len() < LEAST {
+        buffer.reserve(LEAST);
+    }
+    let mut reading = pin!(stream.read_buf(buffer));
+    reading.as_mut().poll(cx).map(|read| match read {
+        Ok(read) if read > 0 => Read::More,
+        _ => Read::End,
+    })
 }
 
 enum Read {
@@ -110,16 +145,28 @@ impl Connection {
         if *app.draining.borrow() {
             return Read::Late;
         }
-        if let Some(read) = self.try_read() {
-            return read;
-        }
-        // Nothing is held for a client that only waits.
-        self.buffer = Vec::new();
-        let mut draining = app.draining.clone();
-        tokio::select! {
-            read = timeout(app.config.idle_timeout, self.wait()) => read.unwrap_or(Read::Late),
-            _ = draining.wait_for(|draining| *draining) => Read::Late,
-        }
+        let begin = Instant::now();
+        let Self { stream, buffer, idle, .. } = self;
+        poll_fn(|cx| {
+            if let Poll::Ready(read) = poll_read(stream, buffer, cx) {
+                return Poll::Ready(read);
+            }
+            // Nothing is held for a client that only waits.
+            *buffer = Vec::new();
+            let idle = idle.get_or_insert_with(|| Idle::new(app));
+            if idle.stopped.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Read::Late);
+            }
+            // Set anew only when it ends: most of the time that is for a wait that is long over.
+            while idle.sleep.as_mut().poll(cx).is_ready() {
+                if begin.elapsed() >= app.config.idle_timeout {
+                    return Poll::Ready(Read::Late);
+                }
+                idle.sleep.as_mut().reset(begin + app.config.idle_timeout);
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// Waits for more of a request.
@@ -132,38 +179,12 @@ impl Connection {
         if Instant::now() >= deadline {
             return Read::Late;
         }
-        match self.try_read() {
-            Some(read) => read,
-            None => timeout_at(deadline, self.wait()).await.unwrap_or(Read::Late),
-        }
-    }
-
-    async fn wait(&mut self) -> Read {
-        loop {
-            if self.stream.readable().await.is_err() {
-                return Read::End;
-            }
-            if let Some(read) = self.try_read() {
-                return read;
-            }
-        }
-    }
-
-    /// Reads what is there; `None` where nothing is.
-    fn try_read(&mut self) -> Option<Read> {
-        if self.buffer.capacity() == self.buffer.len() {
-            self.buffer.reserve(2 << 10);
-        }
-        match self.stream.try_read_buf(&mut self.buffer) {
-            Ok(0) => Some(Read::End),
-            Ok(_) => Some(Read::More),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            Err(_) => Some(Read::End),
-        }
+        let Self { stream, buffer, .. } = self;
+        timeout_at(deadline, poll_fn(|cx| poll_read(stream, buffer, cx))).await.unwrap_or(Read::Late)
     }
 
     /// Writes an answer. False: the client takes none.
-    async fn write(&self, mut text: &[u8], app: &App) -> bool {
+    async fn write(&mut self, mut text: &[u8], app: &App) -> bool {
         loop {
             match self.stream.try_write(text) {
                 Ok(written) => text = text.get(written..).unwrap_or_default(),

@@ -84,6 +84,7 @@ impl Shared {
         let over = state.dirty.files.len() >= self.options.files || state.dirty.garbage.len() >= self.options.garbage;
         let waited_for = state.wanted;
         state.wanted |= over;
+        let awaited = state.waiting > 0;
         drop(state);
         if self.options.inline {
             if over {
@@ -95,7 +96,9 @@ impl Shared {
         if over && !waited_for {
             self.due.notify_one();
         }
-        self.moved.notify_all();
+        if awaited {
+            self.moved.notify_all();
+        }
     }
 
     pub(super) fn run_checkpoints(self: &Arc<Self>) {
@@ -136,7 +139,7 @@ impl Shared {
         self.due.notify_one();
         let before = state.checkpoints;
         while state.checkpoints == before && !state.closing {
-            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.wait_moved(state);
         }
     }
 
@@ -158,7 +161,7 @@ impl Shared {
             state.wanted = false;
             let target = if inline { state.applying.keys().next().map_or(state.end, |_| state.checkpoint) } else { state.end };
             while !inline && state.applying.keys().next().is_some_and(|end| *end <= target) {
-                state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.wait_moved(state);
             }
             state.unmarked = state.end > target;
             (target, std::mem::take(&mut state.dirty), std::mem::take(&mut state.structure))

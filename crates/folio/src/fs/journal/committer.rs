@@ -105,7 +105,7 @@ impl Shared {
     pub(super) fn submit(&self, record: Vec<u8>, weight: Weight, answer: &Arc<Answer>) -> Result<()> {
         let mut state = self.held();
         while state.queued > QUEUE && !state.committer_ended {
-            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.wait_moved(state);
         }
         if state.committer_ended {
             self.failure.check()?;

@@ -154,6 +154,8 @@ struct State {
     bytes: u64,
     /// Bytes of the one that is written.
     current: u64,
+    /// Who waits for `moved`: a call to the system is saved where nobody does.
+    waiting: usize,
     closing: bool,
     committer_ended: bool,
 }
@@ -161,6 +163,14 @@ struct State {
 impl Shared {
     fn held(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until something has moved.
+    fn wait_moved<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.waiting += 1;
+        let mut state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
+        state
     }
 
     fn unknown(&self, error: &VfsError) -> Error {
