@@ -201,3 +201,6 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

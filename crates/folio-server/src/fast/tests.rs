@@ -1,0 +1,131 @@
+//! What is understood here means the same to the HTTP stack.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
+
+use super::LARGEST;
+use super::head::{self, Parsed};
+use crate::accept;
+
+const TRIES: u64 = 30_000;
+
+const PLAIN: &str = "POST /v1/projects/p/logs/a HTTP/1.1\r\nHost: localhost:7460\r\nContent-Type: application/json\r\n\
+    User-Agent: x/1\r\nAccept: */*\r\nConnection: keep-alive\r\nIdempotency-Key: k-1\r\nContent-Length: 5\r\n\r\n[1,2]";
+
+/// Pieces that change what a head means.
+const PIECES: [&str; 22] = [
+    "\r\n",
+    "\n",
+    "\r",
+    " ",
+    "\t",
+    ":",
+    "\0",
+    "Content-Length: 5\r\n",
+    "content-length: 3\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "Host: evil.example\r\n",
+    "X: y\r\n",
+    " folded\r\n",
+    "Expect: 100-continue\r\n",
+    "Connection: close\r\n",
+    "HTTP/1.0",
+    "?close=true",
+    "%2e",
+    "/../",
+    "//",
+    ",",
+    "é",
+];
+
+fn mutated(rng: &mut fastrand::Rng) -> Vec<u8> {
+    let mut text = PLAIN.as_bytes().to_vec();
+    for _ in 0..rng.usize(1..4) {
+        let at = rng.usize(0..text.len());
+        match rng.u8(0..6) {
+            0 => text[at] = rng.u8(..),
+            1 => drop(text.remove(at)),
+            2 => drop(text.splice(at..at, rng.choice(PIECES).unwrap().bytes())),
+            3 => {
+                // At the beginning of a line.
+                let lines: Vec<_> = (2..text.len()).filter(|&at| text[..at].ends_with(b"\r\n")).collect();
+                let at = rng.choice(lines).unwrap_or(at);
+                drop(text.splice(at..at, rng.choice(PIECES).unwrap().bytes()));
+            }
+            4 => text[at] = text[at].to_ascii_uppercase(),
+            _ => {
+                let end = rng.usize(at..=text.len().min(at + 20));
+                let piece = text[at..end].to_vec();
+                let at = rng.usize(0..=text.len());
+                drop(text.splice(at..at, piece));
+            }
+        }
+    }
+    text
+}
+
+/// The first request, as the stack understands it; `None` where it refuses it.
+async fn by_the_stack(text: &[u8]) -> Option<(Request<()>, Bytes)> {
+    let (mut client, server) = tokio::io::duplex(64 << 10);
+    client.write_all(text).await.unwrap();
+    let seen = Arc::new(Mutex::new(None));
+    let service = service_fn(|request: Request<Incoming>| {
+        let seen = Arc::clone(&seen);
+        async move {
+            let (head, body) = request.into_parts();
+            if let Ok(body) = body.collect().await {
+                seen.lock().unwrap().get_or_insert((Request::from_parts(head, ()), body.to_bytes()));
+            }
+            Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+        }
+    });
+    let served = http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(server), service);
+    // On a clock that stands still but for this: where the stack waits for more, it refuses.
+    let _ = tokio::time::timeout(Duration::from_secs(1), served).await;
+    let seen = seen.lock().unwrap().take();
+    seen
+}
+
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    assert!(values.next().is_none(), "{name} twice");
+    first.map(|value| value.as_bytes())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stack_understands_it_the_same() {
+    let mut understood = 0;
+    for seed in 0..TRIES {
+        let text = mutated(&mut fastrand::Rng::with_seed(seed));
+        let Parsed::Append(append) = head::parse(&text, LARGEST) else { continue };
+        let Some(body) = text.get(append.head..append.head + append.length) else { continue };
+        understood += 1;
+        let shown = String::from_utf8_lossy(&text).into_owned();
+        let (request, whole) = by_the_stack(&text).await.unwrap_or_else(|| panic!("seed {seed}: the stack refuses {shown:?}"));
+        assert_eq!(request.method(), "POST", "seed {seed}: {shown:?}");
+        assert_eq!(request.uri(), append.path, "seed {seed}: {shown:?}");
+        assert_eq!(request.version(), http::Version::HTTP_11, "seed {seed}: {shown:?}");
+        assert_eq!(whole, body, "seed {seed}: {shown:?}");
+        let headers = request.headers();
+        assert_eq!(only(headers, HOST.as_str()), Some(append.host), "seed {seed}: {shown:?}");
+        assert_eq!(only(headers, "idempotency-key"), append.key.map(str::as_bytes), "seed {seed}: {shown:?}");
+        let content_type = only(headers, CONTENT_TYPE.as_str()).unwrap_or(accept::JSON.as_bytes());
+        assert_eq!(content_type, append.content_type.as_bytes(), "seed {seed}: {shown:?}");
+        for other in ["transfer-encoding", "expect", "origin", "if-match", "upgrade"] {
+            assert!(!headers.contains_key(other), "seed {seed}: {shown:?}");
+        }
+    }
+    assert!(understood > TRIES / 20, "{understood} of {TRIES} were understood");
+}
