@@ -93,8 +93,7 @@ async fn by_the_stack(text: &[u8]) -> Option<(Request<()>, Bytes)> {
     let served = http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(server), service);
     // On a clock that stands still but for this: where the stack waits for more, it refuses.
     let _ = tokio::time::timeout(Duration::from_secs(1), served).await;
-    let seen = seen.lock().unwrap().take();
-    seen
+    seen.lock().unwrap().take()
 }
 
 fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
