@@ -13,6 +13,8 @@ fn sources(folder: &Path, all: &mut String) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() && !path.ends_with("target") {
+            // A test of several files is named by its folder.
+            all.push_str(&path.file_name().unwrap_or_default().to_string_lossy());
             sources(&path, all)?;
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             // A file is named by its name, a module or test by its own.

@@ -149,7 +149,8 @@ impl Disk {
         }
         let range = (start.min(newest.end), newest.end);
         // Damaged lines before the first kept one may hold more of the log than they show: they are kept too.
-        let from = segment::cut_before(&newest.file, newest.kind, range, base + 1)?;
+        let all = base == newest.base;
+        let from = if all { range.0 } else { segment::cut_before(&newest.file, newest.kind, range, base + 1)? };
         if newest.end - from > KEPT_LIMIT {
             return Ok(sealed);
         }
