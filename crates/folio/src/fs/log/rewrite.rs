@@ -140,12 +140,16 @@ impl Disk {
         if base == self.head {
             return Ok(Kept::Nothing);
         }
-        // A damaged table is written anew, as it lies. An entry may follow it without a newline between them.
+        // A damaged table is written anew, as it lies. An entry may follow it without a newline between them; and where it
+        // stands among the entries, it stays there too.
         let mut start = newest.start;
         if let Keys::Damaged { line } = &self.keys {
-            start += line.len() as u64;
-            let mut next = [0];
-            start += u64::from(newest.file.read_at(&mut next, start)? == 1 && next == *b"\n");
+            let mut there = vec![0; line.len() + 1];
+            let read = newest.file.read_at(&mut there, start)?;
+            if read >= line.len() && there.starts_with(line) {
+                let newline = read > line.len() && there.ends_with(b"\n");
+                start += line.len() as u64 + u64::from(newline);
+            }
         }
         let range = (start.min(newest.end), newest.end);
         // Damaged lines before the first kept one may hold more of the log than they show: they are kept too.

@@ -277,6 +277,22 @@ async fn a_table_that_is_glued_to_an_entry_is_damaged() {
     assert_eq!(told(&rig.history(), "1").await, "2 3");
 }
 
+/// A line with a good sum that looks like a table, among the entries: it is none, and costs none of them.
+#[tokio::test]
+async fn a_damaged_table_among_the_entries_takes_none_along() {
+    let mut rig = Rig::new();
+    let state = summed("{\"seq\":1,\"ts\":1", ",\"state\":{\"keys\":[[\"a\"]]}}");
+    let lines = [header(9, "[[0,0]]", 0, 0), entry(1, "", "1"), state, entry(2, "", "2")];
+    rig.write("history.jsonl", lines.join("\n") + "\n");
+    rig.reopen().await;
+    let log = rig.history();
+    assert_eq!(told(&log, "0").await, "1 2");
+    assert_eq!(log.append(vec![json("3")], keyed("k")).await.unwrap_err().code(), "damaged");
+    append(&log, &["3"]).await;
+    rig.reopen().await;
+    assert_eq!(told(&rig.history(), "0").await, "1 2 3");
+}
+
 /// A key whose entries were lost with the tail is a new one: its retry must not be told that they are there.
 #[tokio::test]
 async fn a_key_is_forgotten_with_its_entries() {
