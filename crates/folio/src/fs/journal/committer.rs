@@ -1,7 +1,6 @@
 //! The one thread that writes and syncs for everybody: what waits at the same time shares one write and one sync.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,9 +13,6 @@ use crate::error::{Error, Result};
 const BATCH: usize = 6 << 20;
 /// Bytes that may wait.
 const QUEUE: usize = 16 << 20;
-/// How long the thread looks out for more before it sleeps, after a batch of at most [`FEW`].
-const ALERT: Duration = Duration::from_micros(50);
-const FEW: usize = 2;
 /// From a write to its sync, in the mode `interval`.
 const DELAY: Duration = Duration::from_millis(200);
 
@@ -132,45 +128,27 @@ impl Shared {
 
     fn push(&self, state: &mut State, request: Request) {
         state.queue.push(request);
-        self.arrived.fetch_add(1, Ordering::Release);
-        if state.asleep {
+        if state.queue.len() == 1 {
             self.work.notify_one();
-        }
-    }
-
-    /// Waits a moment for something to come, without sleep: who has just been answered often asks again at once, and two
-    /// changes of threads less make a lone writer a good deal faster. Other threads go first.
-    fn look_out(&self, seen: usize) {
-        let begin = Instant::now();
-        while self.arrived.load(Ordering::Acquire) == seen && begin.elapsed() < ALERT {
-            std::thread::yield_now();
         }
     }
 
     pub(super) fn run_committer(self: &Arc<Self>) {
         let _ended = Ended(self);
         let mut unsynced: Option<Instant> = None;
-        let (mut seen, mut few) = (0, false);
         loop {
-            if few {
-                self.look_out(seen);
-            }
             let (waiting, checkpoint, queued) = {
                 let mut state = self.held();
                 while state.queue.is_empty() && !state.closing {
-                    state.asleep = true;
                     match unsynced.map(|since| DELAY.saturating_sub(since.elapsed())) {
                         Some(Duration::ZERO) => break,
                         Some(rest) => state = self.work.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0,
                         None => state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
                     }
                 }
-                state.asleep = false;
                 if state.queue.is_empty() && state.closing {
                     break;
                 }
-                seen = self.arrived.load(Ordering::Acquire);
-                few = (1..=FEW).contains(&state.queue.len());
                 (std::mem::take(&mut state.queue), state.checkpoint, std::mem::take(&mut state.queued))
             };
             if queued > QUEUE {

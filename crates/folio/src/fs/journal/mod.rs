@@ -24,7 +24,6 @@ mod pending;
 mod tests;
 mod writer;
 
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -115,10 +114,8 @@ struct Shared {
     failure: Arc<Failure>,
     /// Never held over a write or a sync.
     state: Mutex<State>,
-    /// For the committer, where it sleeps: there is something to write.
+    /// For the committer: there is something to write.
     work: Condvar,
-    /// Requests that ever came, for a committer that looks out for more without the lock.
-    arrived: AtomicUsize,
     /// For the checkpoint thread: there is something to do.
     due: Condvar,
     /// For who waits for room in the queue, for a free segment, or for changes to be done.
@@ -161,8 +158,6 @@ struct State {
     waiting: usize,
     closing: bool,
     committer_ended: bool,
-    /// The committer waits to be woken.
-    asleep: bool,
 }
 
 impl Shared {
@@ -208,7 +203,6 @@ impl Journal {
             failure,
             state: Mutex::new(state),
             work: Condvar::new(),
-            arrived: AtomicUsize::new(0),
             due: Condvar::new(),
             moved: Condvar::new(),
             writer: Mutex::new(writer),
