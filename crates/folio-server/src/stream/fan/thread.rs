@@ -42,8 +42,6 @@ pub(super) struct Thread {
 /// The readers of one feed.
 struct Group {
     feed: Arc<Feed>,
-    /// The next chunk to take for those who have caught up.
-    next: u64,
     /// Keys of those.
     ready: Vec<u32>,
     /// All, with those who lag.
@@ -92,13 +90,8 @@ impl Thread {
     fn join(&mut self, joining: Joining) {
         let Joining { stream, feed, spot, permit } = joining;
         let (number, deadline) = (feed.number, Instant::now() + self.write_timeout);
-        let group = self.groups.entry(number).or_insert_with(|| Group {
-            feed,
-            next: spot.chunk,
-            ready: Vec::new(),
-            readers: 0,
-            spoke: Instant::now(),
-        });
+        let group =
+            self.groups.entry(number).or_insert_with(|| Group { feed, ready: Vec::new(), readers: 0, spoke: Instant::now() });
         group.readers += 1;
         // As one who lags until a look at the feed shows that it doesn't: what came since it was let in goes out at once.
         let lag = Some(Lag::new(spot.offset, spot.position, deadline));
@@ -142,12 +135,14 @@ impl Thread {
     /// Sends all who have caught up what is new.
     fn deliver(&mut self, feed: u64) {
         let Some(group) = self.groups.get_mut(&feed) else { return };
-        let from = group.next;
+        // What the fan has not taken yet is kept, and whoever has caught up has all before that.
+        let next_of = |&key: &u32| self.members.get(key as usize).map(|member| member.next);
+        let from = group.ready.iter().filter_map(next_of).min().unwrap_or(u64::MAX);
         let Since::Chunks { chunks, next } = group.feed.take(from, self.fan) else { return };
         if chunks.is_empty() {
             return;
         }
-        (group.next, group.spoke) = (next, Instant::now());
+        group.spoke = Instant::now();
         let (deadline, closing) = (group.spoke + self.write_timeout, group.spoke + LINGER);
         let mut broken = Vec::new();
         let mut at = 0;
