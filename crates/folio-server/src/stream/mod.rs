@@ -85,11 +85,12 @@ impl Streams {
 
     /// The feed of a log. One that has ended is not taken any more.
     fn feed(&self, place: &Place, log: &Arc<dyn AppendLog>, team: &fan::Team) -> Arc<Feed> {
+        // Let go of after the lock: the end of a feed takes it, too.
+        let known;
         let mut feeds = self.feeds.held();
-        if let Some(feed) = feeds.get(place).and_then(Weak::upgrade)
-            && !feed.has_ended()
-        {
-            return feed;
+        known = feeds.get(place).and_then(Weak::upgrade);
+        if let Some(feed) = known.as_ref().filter(|feed| !feed.has_ended()) {
+            return Arc::clone(feed);
         }
         let number = self.feeds.numbers.fetch_add(1, Ordering::Relaxed);
         let feed = Feed::start(number, place.clone(), Arc::clone(log), Arc::clone(&self.feeds), team);
@@ -102,3 +103,6 @@ impl Streams {
         self.fans.stop();
     }
 }
+
+#[cfg(test)]
+mod tests;
