@@ -28,7 +28,7 @@ use crate::problem::{Problem, Refusal};
 use crate::socket::{HeadFault, Phase, Socket};
 use crate::state::App;
 use crate::stream::{self, Open};
-use crate::{cors, date, fast, frame, sse};
+use crate::{cors, date, fast, frame, reply, sse};
 
 /// Most that is held of what a client sends or does not read, in bytes.
 const BUFFER: usize = 128 << 10;
@@ -61,10 +61,7 @@ pub(crate) async fn serve(stream: TcpStream, app: Arc<App>, router: Router) -> O
         let mut connection = pin!(http.serve_connection(TokioIo::new(&mut socket), service));
         let mut draining = app.draining.clone();
         let ended = tokio::select! {
-            ended = connection.as_mut() => {
-                drop(ended);
-                Ended::Served
-            },
+            _ = connection.as_mut() => Ended::Served,
             Some(leaving) = left.recv() => Ended::Left(leaving),
             _ = draining.wait_for(|draining| *draining) => Ended::Draining,
         };
@@ -155,12 +152,8 @@ async fn answer(
 
 /// The head of an answer whose body ends with the connection, as text.
 fn head_of(response: &Response) -> String {
-    let status = response.status();
-    let mut text = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
-    for (name, value) in response.headers() {
-        // What we send is ASCII.
-        let _ = write!(text, "{name}: {}\r\n", value.to_str().unwrap_or_default());
-    }
+    let mut text = String::new();
+    reply::write_head(&mut text, response.status(), response.headers());
     let _ = write!(text, "connection: close\r\ndate: {}\r\n\r\n", date::now());
     text
 }
@@ -191,7 +184,7 @@ impl Handover {
 
 /// Whatever users stored is only ever data to a browser that comes here: it runs nothing of it under this origin, and
 /// hands none of it to other pages.
-fn harden(response: &mut Response) {
+pub(crate) fn harden(response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));

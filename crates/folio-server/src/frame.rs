@@ -24,6 +24,9 @@ pub(crate) fn retry(out: &mut String, wait: Duration) {
     let _ = write!(out, "retry: {}\n\n", wait.as_millis());
 }
 
+/// What breaks a silence.
+pub(crate) const KEEP_ALIVE: &str = ": keep-alive\n\n";
+
 /// A line that clients pass over. `text` must be one line.
 pub(crate) fn comment(out: &mut String, text: &str) {
     let _ = write!(out, ": {text}\n\n");

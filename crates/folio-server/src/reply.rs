@@ -1,6 +1,7 @@
 //! Answers: JSON of ours, and text that is sent in pieces.
 
 use std::convert::Infallible;
+use std::fmt::Write;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -32,6 +33,15 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
     *response.status_mut() = status;
     describe(response.headers_mut(), accept::JSON, "no-store");
     Ok(response)
+}
+
+/// Status and headers as text, without the blank line at their end.
+pub(crate) fn write_head(out: &mut String, status: StatusCode, headers: &HeaderMap) {
+    let _ = write!(out, "HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
+    for (name, value) in headers {
+        // What we send is ASCII.
+        let _ = write!(out, "{name}: {}\r\n", value.to_str().unwrap_or_default());
+    }
 }
 
 /// An answer without a body.

@@ -15,8 +15,9 @@ use tokio::time::{Instant, Sleep};
 
 use crate::config::ServerConfig;
 
-/// How long a client that was told to stop sending may go on, so that it can read why.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long a client that was told all may take to hang up, and one that was told to stop sending may go on: so that it
+/// can read why.
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
 /// What the connection is doing; the socket looks, the calls tell.
 #[derive(Debug, Default)]

@@ -24,7 +24,7 @@ use crate::reply::{self, PIECE};
 use crate::state::App;
 
 /// How long clients stay away that are sent away.
-pub(crate) const AWAY: Duration = Duration::from_secs(10);
+const AWAY: Duration = Duration::from_secs(10);
 
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -79,9 +79,18 @@ pub(crate) fn body<E: 'static>(
 /// Sends the client away for a while. Not with a status: on any but 200 a browser never comes back.
 pub(crate) fn shed(why: &str) -> Response {
     let mut out = String::new();
-    frame::comment(&mut out, why);
-    frame::retry(&mut out, AWAY);
+    send_away(&mut out, why);
     response(Body::from(out))
+}
+
+/// An error that ends a stream. The client comes back with the last id it has, so nothing is lost.
+pub(crate) fn farewell(out: &mut String, error: &Error) {
+    send_away(out, &shown(error.to_string().as_bytes()));
+}
+
+fn send_away(out: &mut String, why: &str) {
+    frame::comment(out, why);
+    frame::retry(out, AWAY);
 }
 
 /// Answers a subscription that failed: for the client to fix, or to try again later.
@@ -129,9 +138,7 @@ impl<E> Events<E> {
                 Poll::Pending => return,
                 Poll::Ready(Some(Ok(event))) => self.ended = (self.write)(&mut self.out, &event) == After::Ends,
                 Poll::Ready(Some(Err(error))) => {
-                    // The client comes back with the last id it has, so nothing is lost.
-                    frame::comment(&mut self.out, &shown(error.to_string().as_bytes()));
-                    frame::retry(&mut self.out, AWAY);
+                    farewell(&mut self.out, &error);
                     self.ended = true;
                 }
                 Poll::Ready(None) => self.ended = true,
@@ -151,7 +158,7 @@ impl<E: 'static> http_body::Body for Events<E> {
         }
         this.fill(cx);
         if this.out.is_empty() && !this.ended && this.silence.as_mut().poll(cx).is_ready() {
-            frame::comment(&mut this.out, "keep-alive");
+            this.out.push_str(frame::KEEP_ALIVE);
         }
         if !this.out.is_empty() {
             let next = Instant::now() + this.keep_alive;

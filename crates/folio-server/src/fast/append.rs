@@ -7,18 +7,16 @@ use std::time::{Duration, Instant};
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use folio::{AppendLog, AppendOptions, AppendOutcome, Appended, Data, Json, LogName, ProjectId};
-use http::HeaderName;
 
 use super::head::Append;
+use crate::guard::Caller;
 use crate::problem::Problem;
 use crate::state::App;
-use crate::{accept, append, date};
+use crate::{accept, append, connection, cors, date, reply};
 
-/// Every answer's headers but for its type, length and date. A test holds them together with those of the stack.
+/// The headers of every append but for its type, length and date, ready-made. A test holds them together with those of the stack.
 const COMMON: &str = "cache-control: no-store\r\nvary: Origin\r\nx-content-type-options: nosniff\r\n\
     cross-origin-resource-policy: same-origin\r\ncontent-security-policy: sandbox\r\n";
-
-const COMMON_OR_LENGTH: [HeaderName; 2] = [http::header::CACHE_CONTROL, http::header::CONTENT_LENGTH];
 
 /// What became of a request.
 pub(super) enum Outcome {
@@ -102,15 +100,12 @@ impl Appender {
     }
 
     fn refused(&mut self, problem: &Problem) {
-        let (body, response) = (problem.body(), problem.clone().into_response());
-        let status = response.status();
-        let reason = status.canonical_reason().unwrap_or_default();
-        let _ = write!(self.text, "HTTP/1.1 {} {reason}\r\n", status.as_u16());
-        for (name, value) in response.headers().iter().filter(|(name, _)| !COMMON_OR_LENGTH.contains(name)) {
-            let _ = write!(self.text, "{name}: {}\r\n", value.to_str().unwrap_or_default());
-        }
+        let (body, mut response) = (problem.body(), problem.clone().into_response());
+        cors::allow(response.headers_mut(), &Caller::Own);
+        connection::harden(&mut response);
+        reply::write_head(&mut self.text, response.status(), response.headers());
         let (length, date) = (body.len(), self.date.text());
-        let _ = write!(self.text, "{COMMON}content-length: {length}\r\ndate: {date}\r\n\r\n");
+        let _ = write!(self.text, "content-length: {length}\r\ndate: {date}\r\n\r\n");
         self.text.push_str(&String::from_utf8_lossy(&body));
     }
 }

@@ -11,9 +11,8 @@ use tokio::sync::{Notify, oneshot, watch};
 use super::fan::{MAX_FANS, Team};
 use super::{Feeds, Place};
 use crate::frame::{self, After};
-use crate::problem::shown;
 use crate::reply::PIECE;
-use crate::sse::AWAY;
+use crate::sse;
 
 /// Bytes of frames that are kept for readers that lag. While a fan has not taken what is there, nothing is added.
 const KEPT: usize = 512 << 10;
@@ -56,16 +55,6 @@ pub(super) struct Spot {
     pub(super) offset: usize,
     /// Where a reader is that has all before.
     pub(super) position: Position,
-}
-
-/// Whether a reader can join.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Join {
-    At(Spot),
-    /// Not now: the feed is not that far, or not any more. It changes before that does.
-    NotYet,
-    /// Not here: the stream has ended.
-    Ended,
 }
 
 /// The frames from some spot on.
@@ -124,23 +113,23 @@ impl Ring {
         self.chunks.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
     }
 
-    fn find(&self, position: Position) -> Join {
+    /// Where a reader goes on that has all up to `position`. `None`: not here, or not yet, or not any more.
+    fn find(&self, position: Position) -> Option<Spot> {
         if self.ended {
-            return Join::Ended;
+            return None;
         }
-        let Some(head) = self.head else { return Join::NotYet };
-        if head == position {
-            return Join::At(Spot { chunk: self.next(), offset: 0, position });
+        if self.head? == position {
+            return Some(Spot { chunk: self.next(), offset: 0, position });
         }
         for (number, chunk) in (0..).map(|back| self.next() - 1 - back).zip(self.chunks.iter().rev()) {
             if let Some((_, end)) = chunk.marks.iter().rev().find(|(at, _)| *at == position) {
-                return Join::At(Spot { chunk: number, offset: *end as usize, position });
+                return Some(Spot { chunk: number, offset: *end as usize, position });
             }
             if chunk.after == position {
-                return Join::At(Spot { chunk: number, offset: 0, position });
+                return Some(Spot { chunk: number, offset: 0, position });
             }
         }
-        Join::NotYet
+        None
     }
 
     /// A chunk that some fan has to take yet is not dropped.
@@ -190,10 +179,6 @@ impl Feed {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn place(&self) -> &Place {
-        &self.place
-    }
-
     pub(super) fn has_ended(&self) -> bool {
         self.ring().ended
     }
@@ -203,19 +188,17 @@ impl Feed {
         self.moved.subscribe()
     }
 
-    /// Counts a reader that has all up to `position` among those of the fan, if the frames go on from there.
-    pub(super) fn join(&self, position: Position, fan: usize) -> Join {
+    /// Counts a reader that has all up to `position` among those of the fan, if the frames go on from there. Where they
+    /// don't, [`Feed::moves`] wakes before that changes; a stream that has ended stays closed to it.
+    pub(super) fn join(&self, position: Position, fan: usize) -> Option<Spot> {
         let mut ring = self.ring();
-        let join = ring.find(position);
-        if let Join::At(spot) = join
-            && let Some(fan) = ring.fans.get_mut(fan)
-        {
-            if fan.readers == 0 {
-                fan.taken = spot.chunk;
-            }
-            fan.readers += 1;
+        let spot = ring.find(position)?;
+        let fan = ring.fans.get_mut(fan)?;
+        if fan.readers == 0 {
+            fan.taken = spot.chunk;
         }
-        join
+        fan.readers += 1;
+        Some(spot)
     }
 
     /// A reader of the fan has gone.
@@ -362,9 +345,7 @@ impl Frames {
                 self.at = reached(&event).unwrap_or(self.at);
             }
             Err(error) => {
-                // The readers come back with the last id they have, so nothing is lost.
-                frame::comment(&mut self.text, &shown(error.to_string().as_bytes()));
-                frame::retry(&mut self.text, AWAY);
+                sse::farewell(&mut self.text, &error);
                 self.last = true;
             }
         }

@@ -1,6 +1,7 @@
 //! One reader until it has caught up with its log.
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use folio::{Cursor, LogEvent, LogStream, Position, Start};
@@ -8,19 +9,16 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Duration, timeout};
+use tokio::time::timeout;
 
+use super::Open;
 use super::fan::Joining;
-use super::feed::{Feed, Join, reached};
-use super::{Open, Place};
+use super::feed::{Feed, reached};
 use crate::frame::{self, After};
-use crate::problem::shown;
 use crate::reply::PIECE;
-use crate::sse::AWAY;
+use crate::socket::LINGER;
+use crate::sse;
 use crate::state::App;
-
-/// How long a client that has all may take to hang up.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// Serves an event stream on a connection that is nobody else's any more; `head` begins the answer.
 pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, head: String, open: Open) {
@@ -32,7 +30,7 @@ pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, head: String, open: 
         return;
     }
     let Ok(_turn) = app.catching_up.acquire().await else { return };
-    reader.run(&app, feed, permit, place).await;
+    reader.run(&app, feed, permit).await;
 }
 
 /// Goes on with a reader that was too slow for the feed: it has all up to `at`.
@@ -53,13 +51,12 @@ pub(super) async fn resume(
     let events = match feed.log.subscribe(Start::After(Cursor::from(at))).await {
         Ok(events) => events,
         Err(error) => {
-            tell(&mut out, &error);
+            sse::farewell(&mut out, &error);
             futures_util::stream::empty().boxed()
         }
     };
     let reader = Reader { stream, last: !out.is_empty(), out, events, at: Some(at), caught_up: true };
-    let place = feed.place().clone();
-    reader.run(&app, feed, permit, place).await;
+    reader.run(&app, feed, permit).await;
 }
 
 struct Reader {
@@ -85,7 +82,10 @@ enum Next {
 }
 
 impl Reader {
-    async fn run(mut self, app: &Arc<App>, mut feed: Arc<Feed>, permit: OwnedSemaphorePermit, place: Place) {
+    async fn run(mut self, app: &Arc<App>, feed: Arc<Feed>, permit: OwnedSemaphorePermit) {
+        let Ok(team) = app.fanout.start(app) else { return };
+        // The readers of one log are spread over the threads.
+        let fan = usize::try_from(self.stream.as_raw_fd()).unwrap_or_default() % team.size().max(1);
         loop {
             let mut moves = feed.moves();
             while !self.last && self.out.len() < PIECE {
@@ -103,22 +103,17 @@ impl Reader {
             if self.last {
                 return self.end().await;
             }
-            // Nothing is left to read, so the log is where the feed is, or will be.
-            let position = self.at.filter(|_| self.caught_up);
-            match position.map(|at| feed.join(at, self.fan(app))) {
-                Some(Join::At(spot)) => return self.join(app, feed, spot, permit),
-                Some(Join::Ended) => {
-                    let Ok(team) = app.fanout.start(app) else { return };
-                    let log = Arc::clone(&feed.log);
-                    feed = app.fanout.feed(&place, &log, team);
-                    moves = feed.moves();
-                }
-                Some(Join::NotYet) | None => {}
+            // Nothing is left to read, so the log is where the feed is, or will be. Where that has ended, it goes on alone.
+            if let Some(spot) = self.at.filter(|_| self.caught_up).and_then(|at| feed.join(at, fan)) {
+                return match self.stream.into_std() {
+                    Ok(stream) => team.join(fan, Joining { stream, feed, spot, permit }),
+                    Err(_) => feed.leave(fan),
+                };
             }
             match self.wait(app, &mut moves).await {
                 Next::Event(event) => self.take(event),
                 Next::Try => {}
-                Next::Silence => frame::comment(&mut self.out, "keep-alive"),
+                Next::Silence => self.out.push_str(frame::KEEP_ALIVE),
                 Next::Over => return,
             }
         }
@@ -164,25 +159,10 @@ impl Reader {
                 }
             }
             Some(Err(error)) => {
-                tell(&mut self.out, &error);
+                sse::farewell(&mut self.out, &error);
                 self.last = true;
             }
             None => self.last = true,
-        }
-    }
-
-    /// The readers of one log are spread over the threads.
-    fn fan(&self, app: &Arc<App>) -> usize {
-        use std::os::fd::AsRawFd;
-        let team = app.fanout.start(app).map_or(1, super::fan::Team::size);
-        usize::try_from(self.stream.as_raw_fd()).unwrap_or_default() % team.max(1)
-    }
-
-    fn join(self, app: &Arc<App>, feed: Arc<Feed>, spot: super::feed::Spot, permit: OwnedSemaphorePermit) {
-        let fan = self.fan(app);
-        match (self.stream.into_std(), app.fanout.start(app)) {
-            (Ok(stream), Ok(team)) => team.join(fan, Joining { stream, feed, spot, permit }),
-            _ => feed.leave(fan),
         }
     }
 
@@ -192,12 +172,6 @@ impl Reader {
             let _ = timeout(LINGER, gone(&self.stream)).await;
         }
     }
-}
-
-/// An error that ends a stream. The client comes back with the last id it has, so nothing is lost.
-fn tell(out: &mut String, error: &folio::Error) {
-    frame::comment(out, &shown(error.to_string().as_bytes()));
-    frame::retry(out, AWAY);
 }
 
 /// Returns once the client has hung up. What it sends is not looked at.

@@ -13,6 +13,8 @@ use tokio::runtime::Handle;
 
 use super::member::{Lag, Member, Wrote};
 use super::{Joining, Team, Told};
+use crate::frame;
+use crate::socket::LINGER;
 use crate::state::App;
 use crate::stream::feed::{Feed, Since};
 use crate::stream::reader;
@@ -21,9 +23,6 @@ use crate::stream::reader;
 pub(super) const WAKER: Token = Token(usize::MAX);
 /// Events taken at a time.
 const EVENTS: usize = 1_024;
-/// How long a client that has all may take to hang up.
-const LINGER: Duration = Duration::from_secs(2);
-const COMMENT: &[u8] = b": keep-alive\n\n";
 
 pub(super) struct Thread {
     fan: usize,
@@ -93,6 +92,7 @@ impl Thread {
         let group =
             self.groups.entry(number).or_insert_with(|| Group { feed, ready: Vec::new(), readers: 0, spoke: Instant::now() });
         group.readers += 1;
+        let first = group.readers == 1;
         // As one who lags until a look at the feed shows that it doesn't: what came since it was let in goes out at once.
         let lag = Some(Lag::new(spot.offset, spot.position, deadline));
         let stream = TcpStream::from_std(stream);
@@ -104,8 +104,10 @@ impl Thread {
             Ok(()) => self.catch_up(key),
             Err(_) => self.remove(key),
         }
-        // What the feed told before there was a group for it was told to nobody.
-        self.deliver(number);
+        if first {
+            // What the feed told before there was a group for it was told to nobody.
+            self.deliver(number);
+        }
     }
 
     fn on_event(&mut self, event: &Event) {
@@ -172,7 +174,7 @@ impl Thread {
             group.feed.rest();
             for &key in &group.ready {
                 let Some(member) = self.members.get_mut(key as usize) else { continue };
-                if !member.comment(COMMENT) {
+                if !member.comment(frame::KEEP_ALIVE.as_bytes()) {
                     broken.push(key as usize);
                 }
             }
