@@ -1,6 +1,6 @@
 //! One connection that appends an entry after the other.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 
 use super::payload::{self, LENGTH};
@@ -63,14 +63,11 @@ impl Appender {
 
     /// Reads what came, waiting for it where nothing did. True where the entry that was sent is acknowledged.
     pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> Result<bool> {
-        let count = self.stream.read(buffer)?;
-        if count == 0 {
-            return Err("the server closed a connection that appended".into());
-        }
-        if self.input.is_empty() && (self.parse)(&buffer[..count])? == Reply::Acknowledged(count) {
+        let received = super::received(&self.stream, buffer)?;
+        if self.input.is_empty() && (self.parse)(received)? == Reply::Acknowledged(received.len()) {
             return self.acknowledge();
         }
-        self.input.extend_from_slice(&buffer[..count]);
+        self.input.extend_from_slice(received);
         let mut done = false;
         loop {
             match (self.parse)(&self.input)? {

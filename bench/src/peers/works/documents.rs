@@ -1,6 +1,6 @@
 //! Documents that are written again and again, each time on the condition that they are as they were left.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 
 use super::Subject::{Raw, Server};
@@ -9,6 +9,7 @@ use super::{Scene, Work, appends};
 use crate::Result;
 use crate::peers::results::Figures;
 use crate::peers::servers::Kind;
+use crate::peers::wire;
 use crate::peers::wire::appender::Reply;
 use crate::peers::wire::http::{self, Client};
 use crate::peers::wire::payload::{self, LENGTH};
@@ -96,11 +97,8 @@ impl Caller for Writer {
     }
 
     fn receive(&mut self, buffer: &mut [u8]) -> Result<bool> {
-        let count = self.stream.read(buffer)?;
-        if count == 0 {
-            return Err("the server closed a connection".into());
-        }
-        self.input.extend_from_slice(&buffer[..count]);
+        let received = wire::received(&self.stream, buffer)?;
+        self.input.extend_from_slice(received);
         let Reply::Acknowledged(length) = http::acknowledged(&self.input)? else { return Ok(false) };
         let etag = http::header(&self.input[..length], "etag").ok_or("a document was written without an ETag")?;
         let place = self.request.get_mut(self.etag_at..self.etag_at + ETAG).ok_or("a request without its ETag")?;

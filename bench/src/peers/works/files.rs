@@ -1,7 +1,7 @@
 //! Files: small ones by many, a large one by one, and durable writes.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::time::Instant;
 
@@ -12,6 +12,7 @@ use crate::Result;
 use crate::peers::histogram::Histogram;
 use crate::peers::results::{Figures, Metric, Usage};
 use crate::peers::servers::Kind;
+use crate::peers::wire;
 use crate::peers::wire::http::{self, Body, Client};
 use crate::peers::wire::payload;
 
@@ -86,20 +87,17 @@ impl Caller for Getter<'_> {
     }
 
     fn receive(&mut self, buffer: &mut [u8]) -> Result<bool> {
-        let count = self.stream.read(buffer)?;
-        if count == 0 {
-            return Err("the server closed a connection".into());
-        }
+        let received = wire::received(&self.stream, buffer)?;
         let whole = if self.input.is_empty() {
-            answered(&buffer[..count], self.content)?
+            answered(received, self.content)?
         } else {
-            self.input.extend_from_slice(&buffer[..count]);
+            self.input.extend_from_slice(received);
             answered(&self.input, self.content)?
         };
         if whole {
             self.input.clear();
         } else if self.input.is_empty() {
-            self.input.extend_from_slice(&buffer[..count]);
+            self.input.extend_from_slice(received);
         }
         Ok(whole)
     }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use folio::memory::MemoryDriver;
-use folio::{AppendLog, Driver, LogName, ProjectExt, ProjectId};
+use folio::{AppendLog, Driver, LogName, ProjectId};
 use tokio::sync::watch;
 
 use super::Place;
