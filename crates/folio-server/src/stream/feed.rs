@@ -121,7 +121,8 @@ impl Ring {
         if self.head? == position {
             return Some(Spot { chunk: self.next(), offset: 0, position });
         }
-        for (number, chunk) in (0..).map(|back| self.next() - 1 - back).zip(self.chunks.iter().rev()) {
+        for (index, chunk) in self.chunks.iter().enumerate().rev() {
+            let number = self.first + index as u64;
             if let Some((_, end)) = chunk.marks.iter().rev().find(|(at, _)| *at == position) {
                 return Some(Spot { chunk: number, offset: *end as usize, position });
             }
@@ -360,5 +361,55 @@ pub(super) fn reached(event: &LogEvent) -> Option<Position> {
         LogEvent::CaughtUp { head } | LogEvent::Closed { head } => Some(*head),
         LogEvent::Gap(gap) => Some(gap.resumes_after),
         LogEvent::Deleted => Some(Position::START),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seq: u64) -> Position {
+        Position { epoch: 7, seq }
+    }
+
+    fn chunk(after: u64, ends: &[(u64, u32)]) -> Arc<Chunk> {
+        let marks: Vec<_> = ends.iter().map(|&(seq, end)| (at(seq), end)).collect();
+        let bytes = vec![b'x'; marks.last().map_or(0, |&(_, end)| end as usize)].into();
+        Arc::new(Chunk { bytes, after: at(after), marks, last: false })
+    }
+
+    #[test]
+    fn a_reader_joins_where_the_frames_go_on_for_it_and_nowhere_else() {
+        let place = |ring: &Ring, position| ring.find(position).map(|spot| (spot.chunk, spot.offset));
+        let mut ring = Ring::default();
+        assert_eq!(place(&ring, at(0)), None, "nothing is known yet");
+        ring.head = Some(at(3));
+        assert_eq!((place(&ring, at(3)), place(&ring, at(2)), place(&ring, at(4))), (Some((0, 0)), None, None));
+        ring.first = 5;
+        ring.chunks = [chunk(3, &[(4, 10), (5, 20)]), chunk(5, &[(6, 30)])].into();
+        ring.head = Some(at(6));
+        let places: Vec<_> = (2..8).map(|seq| place(&ring, at(seq))).collect();
+        assert_eq!(places, [None, Some((5, 0)), Some((5, 10)), Some((6, 0)), Some((7, 0)), None]);
+        assert_eq!(place(&ring, Position { epoch: 8, seq: 4 }), None, "of another piece");
+        ring.ended = true;
+        assert_eq!(place(&ring, at(6)), None);
+    }
+
+    #[test]
+    fn what_a_fan_has_not_taken_is_kept() {
+        let mut ring = Ring { chunks: [chunk(0, &[(1, 10)]), chunk(1, &[(2, 10)])].into(), bytes: 20, ..Ring::default() };
+        ring.fans[1] = AtFan { readers: 1, taken: 1, told: false };
+        ring.trim(0);
+        assert_eq!((ring.first, ring.chunks.len(), ring.bytes), (1, 1, 10));
+        ring.fans[1].readers = 0;
+        ring.trim(0);
+        assert_eq!((ring.first, ring.chunks.len(), ring.bytes), (2, 0, 0));
+    }
+
+    #[test]
+    fn a_cut_frame_is_found_with_the_position_it_leads_to() {
+        let chunk = chunk(3, &[(4, 10), (5, 20)]);
+        let found: Vec<_> = [1, 10, 11, 20].map(|offset| chunk.frame_at(offset)).into();
+        assert_eq!(found, [(at(4), 10), (at(4), 10), (at(5), 20), (at(5), 20)]);
     }
 }
