@@ -76,21 +76,26 @@ pub(crate) async fn get(AtFile { files, path }: AtFile, uri: Uri, headers: Heade
         Verdict::NotModified => return Ok(described(StatusCode::NOT_MODIFIED, Body::empty(), &file.info)),
         Verdict::Send => {}
     }
-    let Some(range) = range else { return Ok(whole(file)) };
+    let Some(range) = range else { return Ok(sent(file)) };
     let unchanged = |tag: &HeaderValue| file.info.etag.is_some() && conditions::strong_tag(tag) == file.info.etag;
     if since.is_some_and(|tag| !unchanged(tag)) {
         let options = FileReadOptions { range: FileRange::Whole, etag };
         file = files.read(&path, options).await?.ok_or_else(|| nothing_at(&path))?;
-        return Ok(whole(file));
+        return Ok(sent(file));
     }
     part(file, range)
 }
 
-fn whole(file: FileRead) -> Response {
-    let size = file.info.size;
-    let mut response = described(StatusCode::OK, Body::from_stream(file.body), &file.info);
-    reply::set(response.headers_mut(), CONTENT_LENGTH, &size.to_string());
-    response
+/// The answer that is a whole file, but for its body, and that.
+pub(crate) fn whole(file: FileRead) -> (Response, ByteStream) {
+    let mut response = described(StatusCode::OK, Body::empty(), &file.info);
+    reply::set(response.headers_mut(), CONTENT_LENGTH, &file.info.size.to_string());
+    (response, file.body)
+}
+
+fn sent(file: FileRead) -> Response {
+    let (response, body) = whole(file);
+    response.map(|_| Body::from_stream(body))
 }
 
 fn part(file: FileRead, asked: FileRange) -> Answer {

@@ -40,7 +40,7 @@ pub(crate) fn write_head(out: &mut String, status: StatusCode, headers: &HeaderM
     let _ = write!(out, "HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
     for (name, value) in headers {
         // What we send is ASCII.
-        let _ = write!(out, "{name}: {}\r\n", value.to_str().unwrap_or_default());
+        [name.as_str(), ": ", value.to_str().unwrap_or_default(), "\r\n"].into_iter().for_each(|part| out.push_str(part));
     }
 }
 

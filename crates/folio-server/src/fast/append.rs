@@ -1,52 +1,35 @@
 //! Appends that came the quick way, and their answers.
 
-use std::fmt::Write;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use axum::response::IntoResponse;
 use bytes::Bytes;
 use folio::{AppendLog, AppendOptions, AppendOutcome, Appended, Data, Json, LogName, ProjectId};
 
+use super::Outcome;
+use super::answer::Answer;
 use super::head::Append;
-use crate::guard::Caller;
 use crate::problem::Problem;
 use crate::state::App;
-use crate::{accept, append, connection, cors, date, reply};
+use crate::{accept, append};
 
 /// The headers of every append but for its type, length and date, ready-made. A test holds them together with those of the stack.
 const COMMON: &str = "cache-control: no-store\r\nvary: Origin\r\nx-content-type-options: nosniff\r\n\
     cross-origin-resource-policy: same-origin\r\ncontent-security-policy: sandbox\r\n";
 
-/// What became of a request.
-pub(super) enum Outcome {
-    /// There is an answer.
-    Answer,
-    /// Nothing was done: the stack answers it.
-    Stack,
-}
-
 /// The appends of one connection.
 pub(super) struct Appender {
     /// The log of the last one, under its path: most connections append to one log only.
     last: Option<(String, Arc<dyn AppendLog>)>,
-    text: String,
-    date: Date,
     most: usize,
 }
 
 impl Appender {
     pub(super) fn new(app: &App) -> Self {
-        Self { last: None, text: String::new(), date: Date::default(), most: app.config.limits.body }
-    }
-
-    /// The last answer.
-    pub(super) fn text(&self) -> &[u8] {
-        self.text.as_bytes()
+        Self { last: None, most: app.config.limits.body }
     }
 
     /// Carries out an append; `request` is its head and body.
-    pub(super) async fn answer(&mut self, head: &Append<'_>, request: &[u8], app: &App) -> Outcome {
+    pub(super) async fn answer(&mut self, head: &Append<'_>, request: &[u8], answer: &mut Answer, app: &App) -> Outcome {
         let body = request.get(head.head..).unwrap_or_default();
         if !app.guard.serves(head.host) || body.len() > self.most {
             return Outcome::Stack;
@@ -60,12 +43,11 @@ impl Appender {
         }
         let options = AppendOptions { idempotency_key, ..AppendOptions::default() };
         let outcome = log.append(entries, options).await;
-        self.text.clear();
         match outcome {
-            Ok(AppendOutcome::Appended(appended)) => self.appended(&appended),
+            Ok(AppendOutcome::Appended(appended)) => tell(&appended, answer),
             // None was asked for.
-            Ok(AppendOutcome::Precondition { head }) => self.refused(&Problem::head_differs(head)),
-            Err(error) => self.refused(&error.into()),
+            Ok(AppendOutcome::Precondition { head }) => answer.refused(&Problem::head_differs(head)),
+            Err(error) => answer.refused(&error.into()),
         }
         Outcome::Answer
     }
@@ -85,29 +67,13 @@ impl Appender {
         self.last = Some((path.to_owned(), Arc::clone(&log)));
         Some(log)
     }
+}
 
-    fn appended(&mut self, appended: &Appended) {
-        let mut body = String::with_capacity(96);
-        let Appended { first, last, cursor, replayed } = appended;
-        // Writing to a string cannot fail.
-        let _ = writeln!(body, "{{\"first_seq\":{first},\"last_seq\":{last},\"cursor\":\"{cursor}\"}}");
-        let replayed = if *replayed { "idempotency-replayed: true\r\n" } else { "" };
-        let (length, date) = (body.len(), self.date.text());
-        let _ = write!(
-            self.text,
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{COMMON}{replayed}content-length: {length}\r\ndate: {date}\r\n\r\n{body}"
-        );
-    }
-
-    fn refused(&mut self, problem: &Problem) {
-        let (body, mut response) = (problem.body(), problem.clone().into_response());
-        cors::allow(response.headers_mut(), &Caller::Own);
-        connection::harden(&mut response);
-        reply::write_head(&mut self.text, response.status(), response.headers());
-        let (length, date) = (body.len(), self.date.text());
-        let _ = write!(self.text, "content-length: {length}\r\ndate: {date}\r\n\r\n");
-        self.text.push_str(&String::from_utf8_lossy(&body));
-    }
+fn tell(appended: &Appended, answer: &mut Answer) {
+    let Appended { first, last, cursor, replayed } = appended;
+    let body = format!("{{\"first_seq\":{first},\"last_seq\":{last},\"cursor\":\"{cursor}\"}}\n");
+    let replayed = if *replayed { "idempotency-replayed: true\r\n" } else { "" };
+    answer.ready_made(format_args!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{COMMON}{replayed}"), &body);
 }
 
 /// The entries of a body; `None` for one that the stack has to say something about.
@@ -117,21 +83,4 @@ fn entries(content_type: &'static str, body: &[u8]) -> Option<Vec<Data>> {
         return Some(vec![Data::Json(Json::parse(body).ok()?)]);
     }
     append::entries(content_type, &Bytes::copy_from_slice(body)).ok()
-}
-
-/// The date of answers, written anew once a second.
-#[derive(Default)]
-struct Date {
-    text: String,
-    until: Option<Instant>,
-}
-
-impl Date {
-    fn text(&mut self) -> &str {
-        let now = Instant::now();
-        if self.until.is_none_or(|until| until <= now) {
-            (self.text, self.until) = (date::now(), Some(now + Duration::from_millis(500)));
-        }
-        &self.text
-    }
 }

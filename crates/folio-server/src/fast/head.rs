@@ -2,7 +2,7 @@
 
 use crate::accept;
 
-/// Headers that mean nothing to an append.
+/// Headers that mean nothing to an append, or to the reading of a file.
 const INDIFFERENT: [&str; 5] = ["user-agent", "accept", "accept-encoding", "accept-language", "x-request-id"];
 /// Most headers.
 const HEADERS: usize = 16;
@@ -13,6 +13,7 @@ pub(super) enum Parsed<'a> {
     /// Less than a head.
     Part,
     Append(Append<'a>),
+    File(GetFile<'a>),
     /// Something else, or something that only the stack understands.
     Other,
 }
@@ -31,12 +32,25 @@ pub(super) struct Append<'a> {
     pub(super) length: usize,
 }
 
+/// The head of a request for a file, all of it and without conditions.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) struct GetFile<'a> {
+    /// These two: plain characters only, so nothing is to be decoded.
+    pub(super) project: &'a str,
+    pub(super) path: &'a str,
+    pub(super) host: &'a [u8],
+    /// Bytes of the head, and so of the request.
+    pub(super) head: usize,
+}
+
+/// How requests begin that may be understood.
+const STARTS: [&[u8]; 2] = [b"POST /v1/projects/", b"GET /v1/projects/"];
+
 /// Reads a head; `largest` bytes may it take, with its body.
 pub(super) fn parse(bytes: &[u8], largest: usize) -> Parsed<'_> {
-    // What is not an append is seen by its first bytes.
-    let start = b"POST /v1/projects/";
-    let known = bytes.len().min(start.len());
-    if bytes.get(..known) != start.get(..known) {
+    // Most of what is nothing of this is seen by its first bytes.
+    let begins = |start: &[u8]| bytes.iter().zip(start).all(|(byte, wanted)| byte == wanted);
+    if !STARTS.into_iter().any(begins) {
         return Parsed::Other;
     }
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
@@ -47,30 +61,55 @@ pub(super) fn parse(bytes: &[u8], largest: usize) -> Parsed<'_> {
         _ => return Parsed::Other,
     };
     match understood(&request, head) {
-        Some(append) if head + append.length <= largest => Parsed::Append(append),
-        _ => Parsed::Other,
+        Some(Parsed::Append(append)) if head + append.length > largest => Parsed::Other,
+        Some(understood) => understood,
+        None => Parsed::Other,
     }
 }
 
-fn understood<'a>(request: &httparse::Request<'_, 'a>, head: usize) -> Option<Append<'a>> {
+/// The headers that are known, each there once at most, with values that mean what they seem to.
+#[derive(Default)]
+struct Headers<'a> {
+    host: Option<&'a [u8]>,
+    length: Option<usize>,
+    content_type: Option<&'static str>,
+    key: Option<&'a str>,
+}
+
+fn understood<'a>(request: &httparse::Request<'_, 'a>, head: usize) -> Option<Parsed<'a>> {
     if request.version != Some(1) {
         return None;
     }
-    let path = request.path.filter(|path| is_log(path))?;
-    let (mut host, mut length, mut content_type, mut key) = (None, None, None, None);
+    let (path, Headers { host, length, content_type, key }) = (request.path?, headers(request.headers)?);
+    match (request.method?, length, content_type, key) {
+        ("POST", Some(length), content_type, key) if is_log(path) => {
+            let content_type = content_type.unwrap_or(accept::JSON);
+            Some(Parsed::Append(Append { path, host: host?, content_type, key, head, length }))
+        }
+        // Nothing that speaks of a body or of a write.
+        ("GET", None, None, None) => {
+            let (project, path) = file(path)?;
+            Some(Parsed::File(GetFile { project, path, host: host?, head }))
+        }
+        _ => None,
+    }
+}
+
+fn headers<'a>(all: &[httparse::Header<'a>]) -> Option<Headers<'a>> {
     let is = |header: &httparse::Header<'_>, name: &str| header.name.eq_ignore_ascii_case(name);
-    for header in request.headers.iter() {
+    let mut found = Headers::default();
+    for header in all {
         let value = header.value;
         let doubled = if is(header, "host") {
-            host.replace(value).is_some()
+            found.host.replace(value).is_some()
         } else if is(header, "content-length") {
-            length.replace(number(value)?).is_some()
+            found.length.replace(number(value)?).is_some()
         } else if is(header, "content-type") {
             let known = [accept::JSON, accept::NDJSON].into_iter().find(|known| known.as_bytes() == value)?;
-            content_type.replace(known).is_some()
+            found.content_type.replace(known).is_some()
         } else if is(header, "idempotency-key") {
             let plain = !value.is_empty() && value.iter().all(u8::is_ascii_graphic);
-            key.replace(std::str::from_utf8(value).ok().filter(|_| plain)?).is_some()
+            found.key.replace(std::str::from_utf8(value).ok().filter(|_| plain)?).is_some()
         } else if is(header, "connection") {
             !value.eq_ignore_ascii_case(b"keep-alive")
         } else {
@@ -80,15 +119,27 @@ fn understood<'a>(request: &httparse::Request<'_, 'a>, head: usize) -> Option<Ap
             return None;
         }
     }
-    Some(Append { path, host: host?, content_type: content_type.unwrap_or(accept::JSON), key, head, length: length? })
+    Some(found)
 }
 
 /// True for the path of a log whose names have plain characters only, and no parameters.
 fn is_log(path: &str) -> bool {
+    let Some((_, rest)) = in_project(path) else { return false };
+    rest == "history" || rest.starts_with("logs/")
+}
+
+/// The project and the path of a file, on the same terms.
+fn file(path: &str) -> Option<(&str, &str)> {
+    let (project, rest) = in_project(path)?;
+    Some((project, rest.strip_prefix("files/")?))
+}
+
+/// A project and what follows it, both of plain characters.
+fn in_project(path: &str) -> Option<(&str, &str)> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let Some((project, rest)) = path.strip_prefix("/v1/projects/").and_then(|rest| rest.split_once('/')) else { return false };
-    let log = if rest == "history" { Some("history") } else { rest.strip_prefix("logs/") };
-    !project.is_empty() && project.bytes().all(plain) && log.is_some_and(|log| log.bytes().all(|b| plain(b) || b == b'/'))
+    let (project, rest) = path.strip_prefix("/v1/projects/")?.split_once('/')?;
+    let is_plain = !project.is_empty() && project.bytes().all(plain) && rest.bytes().all(|byte| plain(byte) || byte == b'/');
+    is_plain.then_some((project, rest))
 }
 
 /// A length without signs or spaces.
@@ -107,6 +158,7 @@ mod tests {
         match parse(text.as_bytes(), 16 << 10) {
             Parsed::Part => "part",
             Parsed::Append(_) => "append",
+            Parsed::File(_) => "file",
             Parsed::Other => "other",
         }
     }
@@ -162,6 +214,50 @@ mod tests {
             ("Host: localhost", "Host: localhost\r\n b"),
         ] {
             assert_eq!(kind(&(PLAIN.replace(from, to) + "\r\n12")), "other", "{from} {to}");
+        }
+    }
+
+    const FILE: &str = "GET /v1/projects/p/files/a/b.txt HTTP/1.1\r\nHost: localhost\r\n";
+
+    #[test]
+    fn a_file_is_asked_for() {
+        let text = format!("{FILE}accept: text/html\r\nUser-Agent: x\r\n\r\n");
+        let wanted = GetFile { project: "p", path: "a/b.txt", host: b"localhost", head: text.len() };
+        assert_eq!(parse(text.as_bytes(), 16 << 10), Parsed::File(wanted));
+        for cut in 0..text.len() {
+            assert_eq!(kind(&text[..cut]), "part", "{cut}");
+        }
+        for header in [
+            "content-length: 0",
+            "content-type: application/json",
+            "transfer-encoding: chunked",
+            "idempotency-key: k",
+            "range: bytes=0-1",
+            "if-match: *",
+            "if-none-match: \"a\"",
+            "if-range: \"a\"",
+            "origin: http://localhost",
+            "sec-fetch-site: cross-site",
+            "connection: close",
+            "host: localhost",
+            "expect: 100-continue",
+        ] {
+            assert_eq!(kind(&format!("{FILE}{header}\r\n\r\n")), "other", "{header}");
+        }
+        for (from, to) in [
+            ("GET", "PUT"),
+            ("GET", "HEAD"),
+            ("HTTP/1.1", "HTTP/1.0"),
+            ("b.txt", "b.txt?etag=true"),
+            ("b.txt", "%62"),
+            ("b.txt", "~"),
+            ("/files/a/b.txt", "/files"),
+            ("/files/", "/docs/"),
+            ("projects/p", "projects/"),
+            ("projects/p", "projects/p%70"),
+            ("Host: localhost\r\n", ""),
+        ] {
+            assert_eq!(kind(&(FILE.replace(from, to) + "\r\n")), "other", "{from} {to}");
         }
     }
 }

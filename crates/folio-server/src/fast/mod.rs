@@ -1,31 +1,37 @@
-//! The quick way for the call that is made most: an append.
+//! The quick way for the calls that are made most: an append, and the reading of a file.
 //!
-//! A connection begins here. As long as its requests are appends that are understood completely, they are answered here,
-//! from a buffer of the connection's own and without a general representation of head and answer. The first request that
-//! is anything else goes to the HTTP stack unchanged, byte by byte, with the connection; it never comes back. So what is
+//! A connection begins here. As long as its requests are such that are understood completely, they are answered here, from
+//! a buffer of the connection's own and without a general representation of the request. The first one that is anything
+//! else goes to the HTTP stack unchanged, byte by byte, with the connection; it never comes back. So what is
 //! answered here is only ever what the stack would answer, which a test compares.
 //!
 //! | file | holds |
 //! | --- | --- |
 //! | `head` | which heads are understood |
-//! | `append` | the calls, and their answers |
+//! | `append`, `file` | the calls |
+//! | `answer` | what is answered |
 
+mod answer;
 mod append;
+mod file;
 mod head;
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, timeout, timeout_at};
 
-use self::append::{Appender, Outcome};
+use self::answer::Answer;
+use self::append::Appender;
+use self::file::Body;
 use self::head::Parsed;
 use crate::state::App;
 
@@ -43,23 +49,34 @@ pub(crate) enum Next {
     Closed,
 }
 
-/// Serves appends until something else comes.
+/// What became of a request.
+enum Outcome {
+    /// There is an answer.
+    Answer,
+    /// There is one, and this follows it.
+    Body(Body),
+    /// Nothing was done: the stack answers it.
+    Stack,
+}
+
+/// Serves what it understands until something else comes.
 pub(crate) async fn serve(stream: TcpStream, app: &Arc<App>) -> Next {
     let mut connection = Connection { stream, buffer: Vec::new(), read: 0, deadline: None, idle: None };
-    let mut appender = Appender::new(app);
+    let (mut appender, mut answer) = (Appender::new(app), Answer::default());
     loop {
-        let (head, body) = match head::parse(connection.unread(), LARGEST) {
+        let (whole, outcome) = match head::parse(connection.unread(), LARGEST) {
             Parsed::Append(append) => {
                 let whole = append.head + append.length;
-                if connection.unread().len() < whole {
+                let Some(request) = connection.unread().get(..whole) else {
                     match connection.rest().await {
                         Read::More => continue,
                         Read::Late => return connection.into_stack(),
                         Read::End => return Next::Closed,
                     }
-                }
-                (append, whole)
+                };
+                (whole, appender.answer(&append, request, &mut answer, app).await)
             }
+            Parsed::File(get) => (get.head, file::answer(&get, &mut answer, app).await),
             Parsed::Part if connection.unread().is_empty() => match connection.next(app).await {
                 Read::More => continue,
                 Read::Late | Read::End => return Next::Closed,
@@ -71,13 +88,13 @@ pub(crate) async fn serve(stream: TcpStream, app: &Arc<App>) -> Next {
             },
             Parsed::Other => return connection.into_stack(),
         };
-        let request = connection.unread().get(..body).unwrap_or_default();
-        match appender.answer(&head, request, app).await {
-            Outcome::Answer => {}
+        let body = match outcome {
+            Outcome::Answer => None,
+            Outcome::Body(body) => Some(body),
             Outcome::Stack => return connection.into_stack(),
-        }
-        (connection.read, connection.deadline) = (connection.read + body, None);
-        if !connection.write(appender.text(), app).await {
+        };
+        (connection.read, connection.deadline) = (connection.read + whole, None);
+        if !connection.send(answer.text(), body, app).await {
             return Next::Closed;
         }
     }
@@ -183,11 +200,31 @@ impl Connection {
         timeout_at(deadline, poll_fn(|cx| poll_read(stream, buffer, cx))).await.unwrap_or(Read::Late)
     }
 
-    /// Writes an answer. False: the client takes none.
-    async fn write(&mut self, mut text: &[u8], app: &App) -> bool {
+    /// Writes an answer. False: the client takes none, or what follows its head does not come.
+    async fn send(&mut self, text: &[u8], body: Option<Body>, app: &App) -> bool {
+        let Some(Body { first, mut rest }) = body else { return self.write(text, &[], app).await };
+        if !self.write(text, &first, app).await {
+            return false;
+        }
+        drop(first);
+        while let Some(piece) = rest.next().await {
+            let Ok(piece) = piece else { return false };
+            if !self.write(&piece, &[], app).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Writes these bytes, and then those.
+    async fn write(&mut self, mut these: &[u8], mut those: &[u8], app: &App) -> bool {
         loop {
-            match self.stream.try_write(text) {
-                Ok(written) => text = text.get(written..).unwrap_or_default(),
+            match self.stream.try_write_vectored(&[IoSlice::new(these), IoSlice::new(those)]) {
+                Ok(written) => {
+                    let of_these = written.min(these.len());
+                    these = these.get(of_these..).unwrap_or_default();
+                    those = those.get(written - of_these..).unwrap_or_default();
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if !matches!(timeout(app.config.write_timeout, self.stream.writable()).await, Ok(Ok(()))) {
                         return false;
@@ -195,7 +232,7 @@ impl Connection {
                 }
                 Err(_) => return false,
             }
-            if text.is_empty() {
+            if these.is_empty() && those.is_empty() {
                 return true;
             }
         }

@@ -20,11 +20,14 @@ use crate::accept;
 
 const TRIES: u64 = 30_000;
 
-const PLAIN: &str = "POST /v1/projects/p/logs/a HTTP/1.1\r\nHost: localhost:7460\r\nContent-Type: application/json\r\n\
+const APPEND: &str = "POST /v1/projects/p/logs/a HTTP/1.1\r\nHost: localhost:7460\r\nContent-Type: application/json\r\n\
     User-Agent: x/1\r\nAccept: */*\r\nConnection: keep-alive\r\nIdempotency-Key: k-1\r\nContent-Length: 5\r\n\r\n[1,2]";
 
+const FILE: &str = "GET /v1/projects/p/files/a/b.txt HTTP/1.1\r\nHost: localhost:7460\r\nUser-Agent: x/1\r\nAccept: */*\r\n\
+    Accept-Encoding: gzip\r\nConnection: keep-alive\r\n\r\n";
+
 /// Pieces that change what a head means.
-const PIECES: [&str; 22] = [
+const PIECES: [&str; 24] = [
     "\r\n",
     "\n",
     "\r",
@@ -40,6 +43,8 @@ const PIECES: [&str; 22] = [
     " folded\r\n",
     "Expect: 100-continue\r\n",
     "Connection: close\r\n",
+    "Range: bytes=0-1\r\n",
+    "If-None-Match: *\r\n",
     "HTTP/1.0",
     "?close=true",
     "%2e",
@@ -49,8 +54,8 @@ const PIECES: [&str; 22] = [
     "é",
 ];
 
-fn mutated(rng: &mut fastrand::Rng) -> Vec<u8> {
-    let mut text = PLAIN.as_bytes().to_vec();
+fn mutated(plain: &str, rng: &mut fastrand::Rng) -> Vec<u8> {
+    let mut text = plain.as_bytes().to_vec();
     for _ in 0..rng.usize(1..4) {
         let at = rng.usize(0..text.len());
         match rng.u8(0..6) {
@@ -103,28 +108,66 @@ fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     first.map(|value| value.as_bytes())
 }
 
+/// Headers that would change what is answered, or to whom.
+const TELLING: [&str; 10] = [
+    "transfer-encoding",
+    "expect",
+    "origin",
+    "sec-fetch-site",
+    "if-match",
+    "if-none-match",
+    "range",
+    "if-range",
+    "upgrade",
+    "cookie",
+];
+
 #[tokio::test(start_paused = true)]
 async fn the_stack_understands_it_the_same() {
-    let mut understood = 0;
-    for seed in 0..TRIES {
-        let text = mutated(&mut fastrand::Rng::with_seed(seed));
-        let Parsed::Append(append) = head::parse(&text, LARGEST) else { continue };
-        let Some(body) = text.get(append.head..append.head + append.length) else { continue };
-        understood += 1;
-        let shown = String::from_utf8_lossy(&text).into_owned();
-        let (request, whole) = by_the_stack(&text).await.unwrap_or_else(|| panic!("seed {seed}: the stack refuses {shown:?}"));
-        assert_eq!(request.method(), "POST", "seed {seed}: {shown:?}");
-        assert_eq!(request.uri(), append.path, "seed {seed}: {shown:?}");
-        assert_eq!(request.version(), http::Version::HTTP_11, "seed {seed}: {shown:?}");
-        assert_eq!(whole, body, "seed {seed}: {shown:?}");
-        let headers = request.headers();
-        assert_eq!(only(headers, HOST.as_str()), Some(append.host), "seed {seed}: {shown:?}");
-        assert_eq!(only(headers, "idempotency-key"), append.key.map(str::as_bytes), "seed {seed}: {shown:?}");
-        let content_type = only(headers, CONTENT_TYPE.as_str()).unwrap_or(accept::JSON.as_bytes());
-        assert_eq!(content_type, append.content_type.as_bytes(), "seed {seed}: {shown:?}");
-        for other in ["transfer-encoding", "expect", "origin", "if-match", "upgrade"] {
-            assert!(!headers.contains_key(other), "seed {seed}: {shown:?}");
+    for plain in [APPEND, FILE] {
+        let mut understood = 0;
+        for seed in 0..TRIES {
+            let text = mutated(plain, &mut fastrand::Rng::with_seed(seed));
+            understood += u64::from(is_understood_the_same(&text, seed).await);
         }
+        assert!(understood > TRIES / 20, "{understood} of {TRIES} were understood");
     }
-    assert!(understood > TRIES / 20, "{understood} of {TRIES} were understood");
+}
+
+/// False where it is left to the stack.
+async fn is_understood_the_same(text: &[u8], seed: u64) -> bool {
+    let parsed = head::parse(text, LARGEST);
+    let (head, length) = match &parsed {
+        Parsed::Append(append) => (append.head, append.length),
+        Parsed::File(get) => (get.head, 0),
+        Parsed::Part | Parsed::Other => return false,
+    };
+    let Some(body) = text.get(head..head + length) else { return false };
+    let shown = String::from_utf8_lossy(text).into_owned();
+    let (request, whole) = by_the_stack(text).await.unwrap_or_else(|| panic!("seed {seed}: the stack refuses {shown:?}"));
+    assert_eq!(request.version(), http::Version::HTTP_11, "seed {seed}: {shown:?}");
+    assert_eq!(whole, body, "seed {seed}: {shown:?}");
+    let headers = request.headers();
+    for other in TELLING {
+        assert!(!headers.contains_key(other), "seed {seed}: {shown:?}");
+    }
+    let host = match parsed {
+        Parsed::Append(append) => {
+            assert_eq!(request.method(), "POST", "seed {seed}: {shown:?}");
+            assert_eq!(request.uri(), append.path, "seed {seed}: {shown:?}");
+            assert_eq!(only(headers, "idempotency-key"), append.key.map(str::as_bytes), "seed {seed}: {shown:?}");
+            let content_type = only(headers, CONTENT_TYPE.as_str()).unwrap_or(accept::JSON.as_bytes());
+            assert_eq!(content_type, append.content_type.as_bytes(), "seed {seed}: {shown:?}");
+            append.host
+        }
+        Parsed::File(get) => {
+            assert_eq!(request.method(), "GET", "seed {seed}: {shown:?}");
+            let target = format!("/v1/projects/{}/files/{}", get.project, get.path);
+            assert_eq!(*request.uri(), *target, "seed {seed}: {shown:?}");
+            get.host
+        }
+        Parsed::Part | Parsed::Other => return false,
+    };
+    assert_eq!(only(headers, HOST.as_str()), Some(host), "seed {seed}: {shown:?}");
+    true
 }

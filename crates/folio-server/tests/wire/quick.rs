@@ -1,7 +1,11 @@
-//! The quick way for appends answers as the HTTP stack does, and leaves to it what it doesn't understand.
+//! The quick way for appends and files answers as the HTTP stack does, and leaves to it what it doesn't understand.
+
+use std::sync::Arc;
+
+use folio::fs::{FsDriver, FsOptions};
 
 use crate::client::Answer;
-use crate::server::TestServer;
+use crate::server::{TestServer, config};
 
 const HISTORY: &str = "/v1/projects/p/history";
 const L: &str = "/v1/projects/p/logs/l";
@@ -79,7 +83,7 @@ async fn a_foreign_host_is_refused_on_both_ways() {
 async fn requests_come_together_in_pieces_and_of_both_kinds() {
     let server = TestServer::furnished().await;
     let host = server.address;
-    let append = |n: u64| format!("POST {L} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 2\r\n\r\n{n:02}").replace("00", " 0");
+    let append = |n: u64| format!("POST {L} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 2\r\n\r\n{n}");
     let get = format!("GET {L}?since=0 HTTP/1.1\r\nhost: {host}\r\n\r\n");
     // Several in one piece, then another call, then an append on the connection that the stack has now.
     let mut connection = server.connect().await;
@@ -98,4 +102,107 @@ async fn requests_come_together_in_pieces_and_of_both_kinds() {
         connection.send_bytes(&text.as_bytes()[cut..]).await;
         assert_eq!(connection.answer().await.json()["last_seq"], 5 + cut as u64, "{cut}");
     }
+}
+
+/// All of an answer but the time of its making, header by header in their order.
+fn all_but_date(answer: &Answer) -> (u16, Vec<(String, String)>, &[u8]) {
+    let mut headers = answer.headers.clone();
+    for (_, value) in headers.iter_mut().filter(|(name, _)| name == "date") {
+        assert!(value.ends_with(" GMT"), "{value}");
+        value.clear();
+    }
+    (answer.status, headers, &answer.body)
+}
+
+#[tokio::test]
+async fn files_are_answered_byte_for_byte_as_by_the_stack() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    let driver = FsDriver::open(&root, FsOptions::default()).await.unwrap();
+    for server in [TestServer::furnished().await, TestServer::over(Arc::new(driver), config()).await] {
+        server.furnish().await;
+        for (path, size) in [("empty.css", 0), ("dir/small.html", 4_096), ("seam.bin", 16 << 10), ("over.js", (16 << 10) + 1)] {
+            put(&server, path, size).await;
+        }
+        put(&server, "mib.png", 1 << 20).await;
+        put(&server, "large", 3_000_000).await;
+        for (path, status) in [
+            ("p/files/a.txt", 200),
+            ("p/files/empty.css", 200),
+            ("p/files/dir/small.html", 200),
+            ("p/files/seam.bin", 200),
+            ("p/files/over.js", 200),
+            ("p/files/mib.png", 200),
+            ("p/files/large", 200),
+            ("p/files/none", 404),
+            ("none/files/a.txt", 404),
+            ("p/files/dir", 404),
+            ("p/files/a.txt/b", 404),
+            ("p/files/", 404),
+            ("p/files/dir/", 400),
+            ("p/files/dir//small.html", 400),
+            ("p/files/dir/../a.txt", 400),
+            ("p/files/.meta/d.json", 400),
+            ("./files/a.txt", 400),
+            ("../files/a.txt", 400),
+        ] {
+            let at = format!("/v1/projects/{path}");
+            let (quickly, slowly) = (server.get(&at).await, server.send("GET", &at, &[SLOWLY], "").await);
+            assert_eq!(quickly.status, status, "{path}: {quickly:?}");
+            assert!(all_but_date(&quickly) == all_but_date(&slowly), "{path}: {quickly:?} {slowly:?}");
+        }
+        for (headers, status) in [
+            (("host", "evil.example"), 403),
+            (("host", ""), 403),
+            (("host", "-"), 400),
+            (("host", "LOCALHOST"), 200),
+            (("origin", "http://evil.example"), 403),
+            (("sec-fetch-site", "cross-site"), 403),
+        ] {
+            let at = "/v1/projects/p/files/a.txt";
+            let quickly = server.send("GET", at, &[headers], "").await;
+            let slowly = server.send("GET", at, &[headers, SLOWLY], "").await;
+            assert_eq!(quickly.status, status, "{headers:?}: {quickly:?}");
+            assert!(all_but_date(&quickly) == all_but_date(&slowly), "{headers:?}: {quickly:?} {slowly:?}");
+        }
+    }
+}
+
+async fn put(server: &TestServer, path: &str, size: u32) {
+    let bytes: Vec<u8> = (0..size).map(|i| ((i * 31) >> 3) as u8).collect();
+    let made = server.send("PUT", &format!("/v1/projects/p/files/{path}"), &[], bytes).await;
+    assert!(made.status < 300, "{made:?}");
+}
+
+#[tokio::test]
+async fn files_come_in_turn_with_appends_and_are_read_anew_each_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    let driver = FsDriver::open(&root, FsOptions::default()).await.unwrap();
+    let server = TestServer::over(Arc::new(driver), config()).await;
+    server.furnish().await;
+    let (host, at) = (server.address, root.join("p/a.txt"));
+    let get = format!("GET /v1/projects/p/files/a.txt HTTP/1.1\r\nhost: {host}\r\n\r\n");
+    let append = format!("POST {L} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 1\r\n\r\n1");
+    let mut connection = server.connect().await;
+    connection.send_bytes((get.clone() + &append + &get).as_bytes()).await;
+    assert_eq!(connection.answer().await.text(), "0123456789");
+    assert_eq!(connection.answer().await.json()["last_seq"], 2);
+    assert_eq!(connection.answer().await.text(), "0123456789");
+    // Other programs write too: in place with the same length, to other lengths, and by another file in its place.
+    for (n, text) in ["9876543210", "98", "", "abcdefghij"].into_iter().enumerate() {
+        if n < 3 {
+            std::fs::write(&at, text).unwrap();
+        } else {
+            std::fs::write(root.join("new"), text).unwrap();
+            std::fs::rename(root.join("new"), &at).unwrap();
+        }
+        connection.send_bytes(get.as_bytes()).await;
+        let answer = connection.answer().await;
+        let tag = format!("\"{}\"", folio::Etag::of(text.as_bytes()));
+        assert_eq!((answer.text(), answer.header("etag")), (text, Some(&*tag)));
+    }
+    std::fs::remove_file(&at).unwrap();
+    connection.send_bytes(get.as_bytes()).await;
+    connection.answer().await.refused(404, "not_found");
 }

@@ -151,8 +151,12 @@ impl BlobStore for FsFiles {
     }
 
     async fn read(&self, path: &FilePath, options: FileReadOptions) -> Result<Option<FileRead>> {
+        let running = self.store.enter().await?;
+        if let Some(read) = read::now(&self.store, &self.id, path, &options) {
+            return Ok(Some(read));
+        }
         let (id, path) = (self.id.clone(), path.clone());
-        self.store.run(move |store| read::open(store, &id, &path, &options)).await
+        self.store.run_on(running, move |store| read::open(store, &id, &path, &options)).await
     }
 
     async fn write(&self, path: &FilePath, body: ByteStream, condition: WriteCondition) -> Result<WriteOutcome> {

@@ -20,6 +20,11 @@ impl Folding {
         Ok(Self(folds))
     }
 
+    /// True where names fold, so that [`Folding::check`] has to look.
+    pub(crate) fn folds(self) -> bool {
+        self.0
+    }
+
     /// Where names fold: refuses `rel` below `dir` if something stands there under another spelling.
     ///
     /// # Errors

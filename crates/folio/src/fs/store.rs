@@ -62,6 +62,8 @@ pub(crate) struct Store {
     pub(crate) changes: Arc<Changes>,
     /// Whether names fold here.
     pub(crate) folding: Folding,
+    /// What is in memory can be read without a thread that may block: names don't fold, and no other machine is asked.
+    pub(crate) reads_now: bool,
     watcher: Watcher,
     failure: Arc<Failure>,
     file: Arc<RootFile>,
@@ -130,6 +132,7 @@ impl Store {
         tree::clear(&tmp)?;
         let folding = Folding::probe(&tmp)?;
         let epochs = Epochs::new(Arc::clone(&file));
+        let reads_now = !folding.folds() && root.is_local().unwrap_or(false);
         begin_life(&file, &epochs, &options)?;
         let failure = Arc::new(Failure::none(root.path().display().to_string()));
         let spares = Arc::new(Spares::new(tmp.clone()));
@@ -149,6 +152,7 @@ impl Store {
             watcher,
             changes,
             folding,
+            reads_now,
             failure,
             file,
             closed: Arc::default(),

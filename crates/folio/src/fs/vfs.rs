@@ -2,7 +2,7 @@
 //!
 //! Paths are resolved by the kernel below an open folder (`openat2`): no link is followed, no other file system is
 //! entered, nothing outside is reached, also when someone swaps a folder for a link during the call. Only regular
-//! files are opened. Every call blocks; none belongs on the async runtime's own threads.
+//! files are opened. Every call blocks; none but [`Dir::read_now`] belongs on the async runtime's own threads.
 
 mod dir;
 mod emptying;
@@ -10,6 +10,7 @@ mod error;
 mod file;
 mod handle;
 mod lease;
+mod now;
 #[cfg(test)]
 pub(crate) mod sim;
 mod stamp;

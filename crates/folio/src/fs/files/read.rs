@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 
 use super::super::content::etag_of;
 use super::super::store::{Store, off_runtime};
-use super::super::vfs::File;
+use super::super::vfs::{File, Meta};
 use super::place;
 use crate::blob::{ByteStream, ETAG_ON_READ_LIMIT, FileInfo, FileRead, FileReadOptions};
 use crate::error::{Error, Result};
@@ -16,23 +16,40 @@ use crate::etag::Etag;
 use crate::name::{FilePath, ProjectId};
 
 const PIECE: u64 = 256 << 10;
+/// Largest file that is read, and its tag computed, on the caller's own thread.
+const SMALL: usize = 16 << 10;
+
+/// A small file, where all of it is in memory; `None` where [`open`] has to look. Does not wait for the disk.
+pub(super) fn now(store: &Store, id: &ProjectId, path: &FilePath, options: &FileReadOptions) -> Option<FileRead> {
+    if !store.reads_now {
+        return None;
+    }
+    let (meta, bytes) = store.root.read_now(format!("{id}/{path}"), SMALL)?;
+    Some(at_once(path, &meta, bytes.into(), options))
+}
 
 /// Opens a file, or `None` where there is none.
 pub(super) fn open(store: &Store, id: &ProjectId, path: &FilePath, options: &FileReadOptions) -> Result<Option<FileRead>> {
     let project = place::project(store, id, path)?;
     let Some(file) = place::open(&project, path)? else { return Ok(None) };
     let meta = file.meta()?;
-    let info = |size, etag| FileInfo { path: path.clone(), size, modified: meta.modified_ms, etag };
     if meta.size <= ETAG_ON_READ_LIMIT {
         // Read at once, so that tag and body are of the same bytes even if someone edits the file in place.
         let bytes = Bytes::from(file.read_some(0, usize::try_from(ETAG_ON_READ_LIMIT).unwrap_or(usize::MAX))?);
-        let info = info(bytes.len() as u64, Some(Etag::of(&bytes)));
-        let range = options.range.within(info.size);
-        return Ok(Some(FileRead { body: in_memory(bytes, &range), info, range }));
+        return Ok(Some(at_once(path, &meta, bytes, options)));
     }
     let etag = if options.etag { Some(etag_of(&file)?) } else { None };
     let range = options.range.within(meta.size);
-    Ok(Some(FileRead { info: info(meta.size, etag), range: range.clone(), body: from_file(file, range) }))
+    let info = FileInfo { path: path.clone(), size: meta.size, modified: meta.modified_ms, etag };
+    Ok(Some(FileRead { info, range: range.clone(), body: from_file(file, range) }))
+}
+
+/// A file of which all bytes are here.
+fn at_once(path: &FilePath, meta: &Meta, bytes: Bytes, options: &FileReadOptions) -> FileRead {
+    let etag = Some(Etag::of(&bytes));
+    let info = FileInfo { path: path.clone(), size: bytes.len() as u64, modified: meta.modified_ms, etag };
+    let range = options.range.within(info.size);
+    FileRead { body: in_memory(bytes, &range), info, range }
 }
 
 /// Size, time, and the tag where it is asked for or the file is small.
@@ -72,4 +89,54 @@ fn piece(file: &File, at: u64, wanted: u64) -> Result<Bytes> {
         return Err(Error::Io { what, why: "another program cut it meanwhile".into() });
     }
     Ok(piece.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::fs::options::FsOptions;
+
+    /// On file systems that can tell what is in memory, `now` has to be the way that is taken.
+    #[tokio::test]
+    async fn what_is_in_memory_is_read_at_once_and_the_same() {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Store::open(temp.path(), FsOptions::default()).unwrap();
+        let (id, at) = (ProjectId::new("p").unwrap(), temp.path().join("p"));
+        std::fs::create_dir_all(at.join("folder")).unwrap();
+        std::fs::write(temp.path().join("outside"), "secret").unwrap();
+        std::os::unix::fs::symlink("../outside", at.join("link")).unwrap();
+        std::os::unix::fs::symlink("folder", at.join("way")).unwrap();
+        let file = std::fs::File::open(temp.path().join("outside")).unwrap();
+        let buffer = &mut [0; 6];
+        let known = rustix::io::preadv2(&file, &mut [std::io::IoSliceMut::new(buffer)], 0, rustix::io::ReadWriteFlags::NOWAIT);
+        let tells = store.reads_now && known.is_ok();
+        for (name, size, at_once) in [
+            ("empty", Some(0), true),
+            ("small", Some(SMALL), true),
+            ("folder/small", Some(10), true),
+            ("larger", Some(SMALL + 1), false),
+            ("none", None, false),
+            ("folder", None, false),
+            ("link", None, false),
+            ("way/small", None, false),
+            ("small/none", None, false),
+        ] {
+            if let Some(size) = size {
+                std::fs::write(at.join(name), (0..size).map(|n| (n % 251) as u8).collect::<Vec<_>>()).unwrap();
+            }
+            let path = FilePath::new(name).unwrap();
+            for range in [crate::FileRange::Whole, crate::FileRange::Span(1, 3), crate::FileRange::Last(2)] {
+                let options = FileReadOptions { range, etag: true };
+                let (now, usual) = (now(&store, &id, &path, &options), open(&store, &id, &path, &options).unwrap());
+                assert_eq!(now.is_some(), at_once && tells, "{name}");
+                assert_eq!(usual.is_some(), size.is_some(), "{name}");
+                let (Some(now), Some(usual)) = (now, usual) else { continue };
+                assert_eq!((&now.info, &now.range), (&usual.info, &usual.range), "{name}");
+                let bytes = |read: FileRead| read.body.map(Result::unwrap).collect::<Vec<_>>().now_or_never().unwrap().concat();
+                assert!(bytes(now) == bytes(usual), "{name}");
+            }
+        }
+    }
 }

@@ -25,7 +25,7 @@ const SWAPPED: usize = 10;
 /// An open folder. Cheap to clone; all clones are the same open folder, wherever it is moved.
 #[derive(Clone, Debug)]
 pub(crate) struct Dir {
-    handle: Arc<Handle>,
+    pub(super) handle: Arc<Handle>,
     path: Arc<Path>,
 }
 
@@ -92,7 +92,7 @@ impl Dir {
     }
 
     /// Only plain segments: the kernel would refuse the rest too, except in the last segment of a rename or unlink.
-    fn checked(&self, doing: &'static str, rel: &Path) -> VfsResult<()> {
+    pub(super) fn checked(&self, doing: &'static str, rel: &Path) -> VfsResult<()> {
         let bytes = rel.as_os_str().as_bytes();
         let plain = bytes.split(|&b| b == b'/').all(|segment| !matches!(segment, b"" | b"." | b".."));
         if plain { Ok(()) } else { Err(VfsError::new(doing, &self.path.join(rel), Reason::BadPath)) }

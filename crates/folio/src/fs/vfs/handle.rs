@@ -1,12 +1,13 @@
 //! An open file or folder, and the system calls on it that the driver uses.
 
 use std::ffi::{OsStr, OsString};
+use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 
 use super::file::{Kind, Meta};
 use super::lease;
@@ -47,6 +48,18 @@ impl Handle {
             Self::Real(fd) => rustix::fs::openat2(fd, rel, flags | OFlags::CLOEXEC, mode, BELOW).map(Self::Real),
             #[cfg(test)]
             Self::Sim(fd) => fd.open(rel, flags, mode).map(Self::Sim),
+        }
+    }
+
+    /// As [`Handle::open`], where the names on the way are in memory; else `EAGAIN`.
+    pub(super) fn open_now(&self, rel: &Path, flags: OFlags) -> Result<Self, Errno> {
+        match self {
+            Self::Real(fd) => {
+                let resolve = BELOW | ResolveFlags::CACHED;
+                rustix::fs::openat2(fd, rel, flags | OFlags::CLOEXEC, Mode::empty(), resolve).map(Self::Real)
+            }
+            #[cfg(test)]
+            Self::Sim(fd) => fd.open(rel, flags, Mode::empty()).map(Self::Sim),
         }
     }
 
@@ -124,6 +137,15 @@ impl Handle {
     pub(super) fn pread(&self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
         match self {
             Self::Real(fd) => rustix::io::pread(fd, buf, offset),
+            #[cfg(test)]
+            Self::Sim(fd) => fd.pread(buf, offset),
+        }
+    }
+
+    /// As [`Handle::pread`], where the bytes are in memory; else `EAGAIN`. `EOPNOTSUPP` where that can't be known.
+    pub(super) fn pread_now(&self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        match self {
+            Self::Real(fd) => rustix::io::preadv2(fd, &mut [IoSliceMut::new(buf)], offset, ReadWriteFlags::NOWAIT),
             #[cfg(test)]
             Self::Sim(fd) => fd.pread(buf, offset),
         }
