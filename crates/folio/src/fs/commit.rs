@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::docs::slot::Slot;
+use super::docs::telling::Telling;
 use super::files::{Current as Found, Told, place, receive};
 use super::gates::Gates;
 use super::log::core::LogCore;
@@ -116,7 +117,7 @@ struct Ready<'a> {
 
 enum Then<'a> {
     Nothing(Done),
-    Doc { slot: Slot<'a>, etag: Option<Etag>, done: Done },
+    Doc { telling: Telling, etag: Option<Etag>, done: Done },
     File { told: Told<'a>, etag: Option<Etag>, done: Done },
     Log { core: &'a Arc<LogCore>, disk: Box<Disk>, decided: append::Decided, after: rewrite::After },
 }
@@ -205,7 +206,8 @@ impl<'a> Commit<'a> {
             | Operation::PatchDoc { key, condition, .. }
             | Operation::DeleteDoc { key, condition } => {
                 let slot = Slot::new(self.store, self.scope, key)?;
-                self.judge_doc(operation, slot, *condition, steps)
+                let telling = || Telling::begin(self.store, self.scope.clone(), key.clone());
+                self.judge_doc(operation, &slot, telling, *condition, steps)
             }
             Operation::PutFile { path, condition, .. } => {
                 place::check_free(self.project, path)?;
@@ -213,10 +215,10 @@ impl<'a> Commit<'a> {
                 if !found.meets(*condition) {
                     return Ok(Judged::Refused(Current::Tag(found.etag)));
                 }
-                let Some(body) = body else { return Err(Error::invalid("the file has no body")) };
+                let Some(mut body) = body else { return Err(Error::invalid("the file has no body")) };
                 let etag = body.etag;
                 if let Some(meta) = &found.meta {
-                    body.temp.file().set_mode(meta.mode)?;
+                    body.set_mode(meta.mode)?;
                 }
                 let told = Told::begin(self.store, self.id, path);
                 steps.push(replace::prepare_put(self.store, self.project, path.as_str(), body, found.before())?);
@@ -247,7 +249,8 @@ impl<'a> Commit<'a> {
     fn judge_doc(
         &self,
         operation: &'a Operation,
-        slot: Slot<'a>,
+        slot: &Slot<'_>,
+        telling: impl FnOnce() -> Telling,
         condition: WriteCondition,
         steps: &mut Vec<Step>,
     ) -> Result<Judged<'a>> {
@@ -275,17 +278,18 @@ impl<'a> Commit<'a> {
                 };
                 let Some(step) = step else { return Ok(fits(0, Then::Nothing(Done::Deleted(false)))) };
                 steps.push(step);
-                return Ok(fits(1, Then::Doc { slot, etag: None, done: Done::Deleted(true) }));
+                return Ok(fits(1, Then::Doc { telling: telling(), etag: None, done: Done::Deleted(true) }));
             }
         };
         let bytes = value.as_str().len();
         let (step, etag) = slot.prepare_write(current.as_ref(), &value)?;
         steps.push(step);
+        let telling = telling();
         let done = match operation {
             Operation::PatchDoc { .. } => Done::Patched(crate::docs::Document { value, etag }),
             _ => Done::Written { etag, created: current.is_none() },
         };
-        Ok(Judged::Fits(Ready { steps: 1, bytes, then: Then::Doc { slot, etag: Some(etag), done } }))
+        Ok(Judged::Fits(Ready { steps: 1, bytes, then: Then::Doc { telling, etag: Some(etag), done } }))
     }
 }
 
@@ -347,10 +351,7 @@ impl Then<'_> {
         let replaced = || effects.first().map_or(Replaced { meta: None, conflict: false }, Replaced::of);
         match self {
             Self::Nothing(done) => Ok(done),
-            Self::Doc { slot, etag, done } => {
-                slot.tell(etag, replaced());
-                Ok(done)
-            }
+            Self::Doc { telling, etag, done } => telling.told(etag, Ok(effects)).map(|()| done),
             Self::File { told, etag, done } => {
                 told.tell(etag, replaced());
                 Ok(done)

@@ -3,18 +3,23 @@
 mod list;
 pub(in crate::fs) mod slot;
 pub(in crate::fs) mod stored;
+pub(in crate::fs) mod telling;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::oneshot;
 
 use self::slot::Slot;
+use self::telling::Telling;
 use super::scope::Scope;
-use super::store::Store;
+use super::store::{Store, off_runtime};
+use super::txn::{Step, Txn};
 use crate::blob::{WriteCondition, WriteOutcome};
 use crate::change::ChangeStream;
 use crate::docs::{DeleteOutcome, DocList, DocListOptions, Document, JsonKv, PatchOutcome};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::etag::Etag;
 use crate::hub::Filter;
 use crate::json::Json;
 use crate::limits::Limits;
@@ -33,11 +38,12 @@ impl FsDocs {
         Self { store, scope }
     }
 
-    /// Runs `work` on one document, alone among the writers of that document.
+    /// Decides on one document, alone among the writers of that document, and carries it out. Goes on to its end, also
+    /// when the caller gives up waiting.
     async fn alone<T: Send + 'static>(
         &self,
         key: &DocKey,
-        work: impl FnOnce(&Slot<'_>) -> Result<T> + Send + 'static,
+        decide: impl FnOnce(&Slot<'_>) -> Result<Decided<T>> + Send + 'static,
     ) -> Result<T> {
         let running = self.store.enter().await?;
         let gate = match self.scope.project() {
@@ -45,13 +51,48 @@ impl FsDocs {
             None => None,
         };
         let lock = self.store.gates.path(&(&self.scope, key)).await;
-        let (scope, key) = (self.scope.clone(), key.clone());
-        let work = move |store: &Arc<Store>| {
-            let _held = (lock, gate);
-            store.writable()?;
-            work(&Slot::new(store, &scope, &key)?)
+        let (store, scope, key) = (Arc::clone(&self.store), self.scope.clone(), key.clone());
+        let (answer, answered) = oneshot::channel();
+        let work = move || {
+            let held = (lock, gate, running);
+            let decided = store.writable().and_then(|()| decide(&Slot::new(&store, &scope, &key)?));
+            let answer = move |outcome| {
+                drop(held);
+                // The caller may have given up.
+                let _ = answer.send(outcome);
+            };
+            match decided {
+                Ok(Decided { change: Some((step, etag)), outcome }) => {
+                    let telling = Telling::begin(&store, scope, key);
+                    store.commit_then(Txn::of(step), move |effects| answer(telling.told(etag, effects).map(|()| outcome)));
+                }
+                Ok(Decided { change: None, outcome }) => answer(Ok(outcome)),
+                Err(error) => answer(Err(error)),
+            }
+            Ok(())
         };
-        self.store.run_on(running, work).await
+        off_runtime(work).await?;
+        answered.await.unwrap_or_else(|_| {
+            let why = "the thread that changed it ended".into();
+            Err(Error::OutcomeUnknown { what: "a document".into(), why })
+        })
+    }
+}
+
+/// What a call on a document comes to.
+struct Decided<T> {
+    /// The step to make, and the tag that the document has then; `None` where it is gone.
+    change: Option<(Step, Option<Etag>)>,
+    outcome: T,
+}
+
+impl<T> Decided<T> {
+    fn nothing(outcome: T) -> Self {
+        Self { change: None, outcome }
+    }
+
+    fn change(step: Step, etag: Option<Etag>, outcome: T) -> Self {
+        Self { change: Some((step, etag)), outcome }
     }
 }
 
@@ -77,14 +118,15 @@ impl JsonKv for FsDocs {
             let current = slot.read()?;
             let tag = current.as_ref().map(|current| current.etag);
             if !condition.holds(tag) {
-                return Ok(WriteOutcome::Precondition { current: tag });
+                return Ok(Decided::nothing(WriteOutcome::Precondition { current: tag }));
             }
             if let (WriteCondition::None, Some(current)) = (condition, &current) {
                 // Nobody has seen what is damaged there, so nobody overwrites it.
                 current.document()?;
             }
-            let written = slot.write(current.as_ref(), value)?;
-            Ok(WriteOutcome::Written { etag: written.etag, created: current.is_none() })
+            let (step, etag) = slot.prepare_write(current.as_ref(), &value)?;
+            let outcome = WriteOutcome::Written { etag, created: current.is_none() };
+            Ok(Decided::change(step, Some(etag), outcome))
         };
         self.alone(key, work).await
     }
@@ -94,13 +136,14 @@ impl JsonKv for FsDocs {
             let current = slot.read()?;
             let tag = current.as_ref().map(|current| current.etag);
             if !condition.holds(tag) {
-                return Ok(PatchOutcome::Precondition { current: tag });
+                return Ok(Decided::nothing(PatchOutcome::Precondition { current: tag }));
             }
             let value = match &current {
                 Some(current) => current.document()?.value.merge_patch(&patch),
                 None => Json::patch_of_nothing(&patch),
             };
-            slot.write(current.as_ref(), value).map(PatchOutcome::Written)
+            let (step, etag) = slot.prepare_write(current.as_ref(), &value)?;
+            Ok(Decided::change(step, Some(etag), PatchOutcome::Written(Document { value, etag })))
         };
         self.alone(key, work).await
     }
@@ -110,12 +153,16 @@ impl JsonKv for FsDocs {
             let current = slot.read()?;
             let tag = current.as_ref().map(|current| current.etag);
             if !condition.holds(tag) {
-                return Ok(DeleteOutcome::Precondition { current: tag });
+                return Ok(Decided::nothing(DeleteOutcome::Precondition { current: tag }));
             }
-            Ok(DeleteOutcome::Deleted(match &current {
-                Some(current) => slot.remove(current)?,
-                None => false,
-            }))
+            let step = match &current {
+                Some(current) => slot.prepare_remove(current)?,
+                None => None,
+            };
+            Ok(match step {
+                Some(step) => Decided::change(step, None, DeleteOutcome::Deleted(true)),
+                None => Decided::nothing(DeleteOutcome::Deleted(false)),
+            })
         };
         self.alone(key, work).await
     }

@@ -169,10 +169,10 @@ impl BlobStore for FsFiles {
             if !current.meets(condition) {
                 return Ok(WriteOutcome::Precondition { current: current.etag });
             }
-            let received = received.take()?;
+            let mut received = received.take()?;
             let etag = received.etag;
             if let Some(meta) = &current.meta {
-                received.temp.file().set_mode(meta.mode)?;
+                received.set_mode(meta.mode)?;
             }
             let step = replace::prepare_put(store, project, path.as_str(), received, current.before())?;
             let told = Told::begin(store, id, path);

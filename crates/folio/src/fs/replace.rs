@@ -21,7 +21,9 @@ pub(crate) struct Replaced {
 /// has changed (but for new, empty folders).
 pub(crate) fn prepare_put(store: &Store, base: &Dir, rel: &str, prepared: Prepared, before: Option<Before>) -> Result<Step> {
     let what = store.shown(base, rel);
-    if let Ok(Some(meta)) = base.stat(rel)
+    // What was read there was a file.
+    if before.is_none()
+        && let Ok(Some(meta)) = base.stat(rel)
         && meta.kind != Kind::File
     {
         return Err(Error::PathConflict { path: what, why: format!("a {} stands there", meta.kind).into() });
@@ -30,7 +32,7 @@ pub(crate) fn prepare_put(store: &Store, base: &Dir, rel: &str, prepared: Prepar
         Some((folder, _)) => store.folder(base, folder)?,
         None => base.clone(),
     };
-    prepared.put(what.clone(), folder, before).map_err(|error| error.writing(&what))
+    Ok(prepared.put(what, folder, before))
 }
 
 /// Makes ready that the file `rel` below `base`, which is `before`, is removed. Folders stay.

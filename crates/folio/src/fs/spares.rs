@@ -1,26 +1,28 @@
-//! Files that a write displaced, kept empty for the next ones.
+//! Files that a write displaced, kept blank for the next ones.
 //!
 //! Making a file is the dearest step of a small write: some file systems look long for an inode, ext4 without a journal
-//! past all that were removed within minutes. So a displaced file is emptied and used again, where nobody can see that:
+//! past all that were removed within minutes; and giving back its room waits for the disk where that is told what is free.
+//! So a displaced file is blanked and used again, where nobody can see that:
 //!
 //! ```text
 //! displaced   a write has put another file in its place
 //! resting     a checkpoint has synced that; the file has its bytes still, for who looked its name up just before
-//! emptied     the next such checkpoint begins: nobody else has it open, it has one name, and nothing of its own
-//! ready       that checkpoint has synced that it is empty
+//! blanked     the next such checkpoint begins: nobody else has it open, it has one name, and nothing of its own; its bytes
+//!             become NUL, or are cut off where they are many
+//! ready       that checkpoint has synced that
 //! ```
 //!
-//! So a spare is, in memory and on the medium, what a new file is: empty. No record that replay may still read names it,
+//! So a spare holds, in memory and on the medium, nothing but bytes of NUL, as a power loss leaves a new file. No record that replay may still read names it,
 //! because whatever is recorded after such a checkpoint says that all before it is void.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::temp::TempFile;
-use super::vfs::{Access, Dir, Emptying, File, Stamp, VfsResult};
+use super::vfs::{Access, Blank, Dir, Emptying, File, Stamp, VfsResult};
 
 /// Most files that rest or are ready: what two checkpoints may leave, with what is written while they run.
 const FILES: usize = 4_096;
-/// Most bytes of those that rest.
+/// Most bytes of them.
 const BYTES: u64 = 16 << 20;
 
 /// A file among the temporary ones that nobody needs any more.
@@ -30,11 +32,11 @@ pub(crate) struct Displaced {
     pub(crate) bytes: u64,
 }
 
-/// An empty file among the temporary ones.
+/// A blank file among the temporary ones.
 #[derive(Debug)]
 pub(crate) struct Spare {
     name: String,
-    id: (u64, u64),
+    blank: Blank,
 }
 
 /// The spares of a root. `.folio/tmp` is cleared at each open, so they end with the process at the latest.
@@ -67,7 +69,8 @@ impl Spares {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An empty file for the content of a document or file: a spare, or else a new one.
+    /// A file for the content of a document or file: a spare, or else a new one. Write from its begin on, and say where it
+    /// [ends](TempFile::ends_at).
     pub(crate) fn temp(&self) -> VfsResult<TempFile> {
         loop {
             let spare = self.held().ready.pop();
@@ -78,7 +81,7 @@ impl Spares {
                     {
                         self.held().used += 1;
                     }
-                    return Ok(TempFile::found(&self.folder, spare.name, file));
+                    return Ok(TempFile::blank(&self.folder, spare.name, file, spare.blank.size));
                 }
                 None => self.remove(&spare.name),
             }
@@ -93,37 +96,35 @@ impl Spares {
 
     /// Opens a spare; `None` where it is not any more what it was.
     fn open(&self, spare: &Spare) -> Option<File> {
-        let file = self.folder.open(&spare.name, Access::Append).ok()??;
-        let meta = file.meta().ok()?;
-        (meta.id() == spare.id && meta.size == 0 && meta.links == 1).then_some(file)
+        let (file, meta) = self.folder.open_with_meta(&spare.name, Access::ReadWrite).ok()??;
+        (Blank { id: meta.id(), size: meta.size } == spare.blank && meta.links == 1).then_some(file)
     }
 
-    /// Empties what rests, where nobody can see it, and removes the rest. Call it before a sync of the whole file system,
-    /// and [`Spares::emptied`] with what it returns once that has succeeded.
-    pub(crate) fn empty(&self) -> Vec<Spare> {
+    /// Blanks what rests, where nobody can see it, and removes the rest. Call it before a sync of the whole file system,
+    /// and [`Spares::blanked`] with what it returns once that has succeeded.
+    pub(crate) fn blank(&self) -> Vec<Spare> {
         let (resting, new) = {
             let mut state = self.held();
             (std::mem::take(&mut state.resting), state.new.clone())
         };
         let (since, mut spares) = (Emptying::begin(), Vec::with_capacity(resting.len()));
         for displaced in resting {
-            let id = new.as_ref().and_then(|new| self.empty_one(&displaced.name, &since, new));
-            match id {
-                Some(id) => spares.push(Spare { name: displaced.name, id }),
+            let blank = new.as_ref().and_then(|new| self.blank_one(&displaced.name, &since, new));
+            match blank {
+                Some(blank) => spares.push(Spare { name: displaced.name, blank }),
                 None => self.remove(&displaced.name),
             }
         }
         spares
     }
 
-    fn empty_one(&self, name: &str, since: &Emptying, new: &Stamp) -> Option<(u64, u64)> {
-        let file = self.folder.open(name, Access::Append).ok()??;
-        file.empty_unseen(since, new).ok()?;
-        file.identity().ok()
+    fn blank_one(&self, name: &str, since: &Emptying, new: &Stamp) -> Option<Blank> {
+        let file = self.folder.open(name, Access::ReadWrite).ok()??;
+        file.blank_unseen(since, new).ok()
     }
 
-    /// What was emptied is so on the medium, too.
-    pub(crate) fn emptied(&self, spares: Vec<Spare>) {
+    /// What was blanked is so on the medium, too.
+    pub(crate) fn blanked(&self, spares: Vec<Spare>) {
         self.held().ready.extend(spares);
     }
 
@@ -132,7 +133,8 @@ impl Spares {
     pub(crate) fn rest(&self, displaced: Vec<Displaced>, synced: bool) {
         let mut gone = Vec::new();
         let mut state = self.held();
-        let mut bytes: u64 = state.resting.iter().map(|resting| resting.bytes).sum();
+        let resting = state.resting.iter().map(|resting| resting.bytes);
+        let mut bytes: u64 = resting.chain(state.ready.iter().map(|spare| spare.blank.size)).sum();
         for one in displaced {
             let fits = state.resting.len() + state.ready.len() < FILES && bytes.saturating_add(one.bytes) <= BYTES;
             if synced && self.usable && state.new.is_some() && fits {

@@ -20,7 +20,7 @@ use super::scope::Scope;
 use super::spares::Spares;
 use super::temp::TempFile;
 use super::tree;
-use super::txn::{Effect, Ground, Note, Room, Txn, replay};
+use super::txn::{Change, Effect, Ground, Note, Room, Txn, replay};
 use super::vfs::{Dir, VfsError, VfsResult};
 use super::watch::Watcher;
 use crate::change::ChangeStream;
@@ -224,16 +224,27 @@ impl Store {
             return Ok(Vec::new());
         }
         let txn = txn.fit(self)?;
-        let applying = match self.journal.commit(txn.record(), txn.weight()) {
-            Ok(applying) => applying,
-            Err(error) => {
-                if matches!(error, Error::OutcomeUnknown { .. }) {
-                    Txn::abandon(txn.steps);
-                }
-                return Err(error);
-            }
-        };
-        self.apply(txn, applying)
+        match self.journal.commit(txn.record(), txn.weight()) {
+            Ok(applying) => self.apply(txn, applying),
+            Err(error) => Err(txn.refused(error)),
+        }
+    }
+
+    /// As [`Store::commit`], on the committer's thread, which calls `then` with the outcome: no thread waits for it. Where
+    /// there is no such thread, on this one. `then` must not take long.
+    pub(crate) fn commit_then(self: &Arc<Self>, txn: Txn, then: impl FnOnce(Result<Vec<Effect>>) + Send + 'static) {
+        if !self.journal.has_thread() {
+            return then(self.commit(txn));
+        }
+        match txn.fit(self) {
+            Ok(txn) => drop(self.does(Box::new(Change::new(Arc::clone(self), txn, Box::new(then))))),
+            Err(error) => then(Err(error)),
+        }
+    }
+
+    /// As [`Journal::may_commit`].
+    pub(crate) fn may_commit(&self, record: &[u8]) -> Result<()> {
+        self.journal.may_commit(record)
     }
 
     /// Has a job done on the committer's thread; `false` where there is none.

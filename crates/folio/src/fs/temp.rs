@@ -30,6 +30,8 @@ pub(crate) fn fresh_name() -> VfsResult<String> {
 pub(crate) struct TempFile {
     file: File,
     name: Unnamed,
+    /// Bytes of NUL that it began with.
+    blank: u64,
 }
 
 /// The name that it has meanwhile.
@@ -45,12 +47,12 @@ impl TempFile {
     pub(crate) fn new(folder: &Dir) -> VfsResult<Self> {
         let name = fresh_name()?;
         let file = folder.create_new(&name, Access::Append)?;
-        Ok(Self { file, name: Unnamed { folder: folder.clone(), name, named: false } })
+        Ok(Self { file, name: Unnamed { folder: folder.clone(), name, named: false }, blank: 0 })
     }
 
-    /// An empty one that has the name `name` in `folder` already, opened for appending.
-    pub(crate) fn found(folder: &Dir, name: String, file: File) -> Self {
-        Self { file, name: Unnamed { folder: folder.clone(), name, named: false } }
+    /// One of `blank` bytes of NUL that has the name `name` in `folder` already, opened for reading and writing.
+    pub(crate) fn blank(folder: &Dir, name: String, file: File, blank: u64) -> Self {
+        Self { file, name: Unnamed { folder: folder.clone(), name, named: false }, blank }
     }
 
     /// A second name for the file `name` in `from`; `None` where there is none.
@@ -64,12 +66,17 @@ impl TempFile {
             linked => linked?,
         }
         let name = Unnamed { folder: folder.clone(), name: second, named: false };
-        Ok(folder.open(&name.name, Access::Read)?.map(|file| Self { file, name }))
+        Ok(folder.open(&name.name, Access::Read)?.map(|file| Self { file, name, blank: 0 }))
     }
 
     /// The file.
     pub(crate) fn file(&self) -> &File {
         &self.file
+    }
+
+    /// So many bytes were written from its begin on, and that is all: what it had beyond is cut off.
+    pub(crate) fn ends_at(&self, len: u64) -> VfsResult<()> {
+        if self.blank > len { self.file.truncate(len) } else { Ok(()) }
     }
 
     /// Its name in the folder of temporary files.

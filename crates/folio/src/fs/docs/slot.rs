@@ -1,14 +1,11 @@
 //! One document of an open scope.
 
-use super::super::changes::Seen;
-use super::super::replace::{self, Replaced};
+use super::super::replace;
 use super::super::scope::Scope;
 use super::super::store::Store;
 use super::super::txn::{Prepared, Step};
 use super::super::vfs::{Dir, VfsResult};
 use super::stored::Stored;
-use crate::change::Target;
-use crate::docs::Document;
 use crate::error::{NameKind, Result};
 use crate::etag::Etag;
 use crate::json::Json;
@@ -17,32 +14,21 @@ use crate::name::DocKey;
 /// One document of an open scope. For writing, hold the lock of its path.
 pub(in crate::fs) struct Slot<'a> {
     store: &'a Store,
-    scope: &'a Scope,
-    key: &'a DocKey,
     base: Dir,
     rel: String,
 }
 
 impl<'a> Slot<'a> {
-    pub(in crate::fs) fn new(store: &'a Store, scope: &'a Scope, key: &'a DocKey) -> Result<Self> {
+    pub(in crate::fs) fn new(store: &'a Store, scope: &Scope, key: &DocKey) -> Result<Self> {
         let (base, rel) = (scope.base(store)?, scope.doc(key));
         store.folding.check(&base, &rel, NameKind::Key)?;
-        Ok(Self { store, scope, key, base, rel })
+        Ok(Self { store, base, rel })
     }
 
     /// What is there.
     pub(in crate::fs) fn read(&self) -> Result<Option<Stored>> {
         // One byte more than a document may have: the newline.
         Ok(Stored::read(&self.base, &self.rel, self.store.options.limits.body.saturating_add(1))?)
-    }
-
-    /// Replaces what is there, which was read as `current`. If that is damaged it is kept in quarantine.
-    pub(in crate::fs) fn write(&self, current: Option<&Stored>, value: Json) -> Result<Document> {
-        let (step, etag) = self.prepare_write(current, &value)?;
-        let _writing = self.store.changes.begin(self.scope, self.target());
-        let replaced = replace::commit(self.store, step)?;
-        self.tell(Some(etag), replaced);
-        Ok(Document { value, etag })
     }
 
     /// The step that replaces what is there, and the tag of what will be.
@@ -60,38 +46,16 @@ impl<'a> Slot<'a> {
             let why = format!("overwritten when it was damaged: {why}");
             self.store.ground.quarantine.keep_range(&self.shown(), &why, file, 0..file.len()?)?;
         }
-        let prepared = Prepared::of(self.store, bytes, etag)?;
+        let mut prepared = Prepared::of(self.store, bytes, etag)?;
         if let Some(current) = current {
-            prepared.temp.file().set_mode(current.mode())?;
+            prepared.set_mode(current.mode())?;
         }
         Ok(prepared)
-    }
-
-    /// Removes what is there, which was read as `current`; `false` where it was gone meanwhile.
-    pub(in crate::fs) fn remove(&self, current: &Stored) -> Result<bool> {
-        let Some(step) = self.prepare_remove(current)? else { return Ok(false) };
-        let _writing = self.store.changes.begin(self.scope, self.target());
-        let replaced = replace::commit(self.store, step)?;
-        self.tell(None, replaced);
-        Ok(true)
     }
 
     /// The step that removes what is there, which was read as `current`.
     pub(in crate::fs) fn prepare_remove(&self, current: &Stored) -> Result<Option<Step>> {
         replace::prepare_remove(self.store, &self.base, &self.rel, current.before())
-    }
-
-    /// Tells subscribers of a write or removal of our own.
-    pub(in crate::fs) fn tell(&self, etag: Option<Etag>, replaced: Replaced) {
-        let seen = etag.map_or(Seen::Absent, Seen::Bytes);
-        self.store.changes.own(self.scope, self.target(), seen, etag);
-        if replaced.conflict {
-            self.store.changes.conflict(self.scope, self.target());
-        }
-    }
-
-    fn target(&self) -> Target {
-        Target::Doc(self.key.clone())
     }
 
     fn shown(&self) -> String {

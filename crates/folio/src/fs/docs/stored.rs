@@ -21,18 +21,19 @@ impl Stored {
     /// Reads the file `rel` below `base`; `None` where no regular file stands there. One larger than `limit` counts as
     /// damaged: it can't be handed out, and must not be overwritten unseen.
     pub(in crate::fs) fn read(base: &Dir, rel: &str, limit: usize) -> VfsResult<Option<Self>> {
-        let file = match base.open(rel, Access::Read) {
-            Ok(Some(file)) => file,
+        let (file, meta) = match base.open_with_meta(rel, Access::Read) {
+            Ok(Some(found)) => found,
             Ok(None) => return Ok(None),
             Err(error) if error.foreign() || error.missing() => return Ok(None),
             Err(error) => return Err(error),
         };
-        let meta = file.meta()?;
         if meta.size > limit as u64 {
             let why = format!("it has {} bytes, over the limit of {limit} bytes for a document", meta.size);
             return Ok(Some(Self { etag: etag_of(&file)?, file, meta, value: Err(why) }));
         }
-        let bytes = file.read_some(0, limit)?;
+        let mut bytes = vec![0; usize::try_from(meta.size).unwrap_or(limit)];
+        let count = file.read_at(&mut bytes, 0)?;
+        bytes.truncate(count);
         let value = Json::parse_stored(&bytes).map_err(|error| error.to_string());
         Ok(Some(Self { etag: Etag::of(&bytes), file, meta, value }))
     }

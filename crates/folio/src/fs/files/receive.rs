@@ -23,17 +23,20 @@ struct Growing {
     hasher: EtagHasher,
     /// The bytes, as long as they are few.
     inline: Option<Vec<u8>>,
+    len: u64,
 }
 
 impl Growing {
     fn start(store: &Store) -> VfsResult<Loose<Self>> {
-        Ok(Loose::new(Self { temp: store.content_temp()?, hasher: EtagHasher::default(), inline: Some(Vec::new()) }))
+        let (temp, hasher) = (store.content_temp()?, EtagHasher::default());
+        Ok(Loose::new(Self { temp, hasher, inline: Some(Vec::new()), len: 0 }))
     }
 
     fn add(&mut self, pieces: &[Bytes]) -> VfsResult<()> {
         for piece in pieces {
             self.hasher.update(piece);
             self.temp.file().append_all(piece)?;
+            self.len += piece.len() as u64;
             self.inline = self.inline.take().filter(|bytes| bytes.len() + piece.len() <= INLINE);
             if let Some(bytes) = &mut self.inline {
                 bytes.extend_from_slice(piece);
@@ -45,9 +48,10 @@ impl Growing {
     /// Many bytes are synced here; few go into the journal.
     fn finish(&mut self, store: &Store, pieces: &[Bytes]) -> VfsResult<()> {
         self.add(pieces)?;
-        if self.inline.as_ref().is_some_and(Vec::is_empty) {
+        match self.len {
             // A spare is older; this says that it was written now.
-            self.temp.file().truncate(0)?;
+            0 => self.temp.file().truncate(0)?,
+            len => self.temp.ends_at(len)?,
         }
         store.settle_content(&self.temp, self.inline.is_some())
     }
@@ -78,7 +82,7 @@ pub(in crate::fs) async fn receive(store: &Arc<Store>, what: &str, mut body: Byt
     }
     let finish = move |store: &Store| {
         let whole = growing.change(|growing| growing.finish(store, &pieces))?;
-        Ok(whole.map(|whole| Prepared { temp: whole.temp, inline: whole.inline, etag: whole.hasher.finish() }))
+        whole.try_map(|whole| Prepared::written(whole.temp, whole.inline, whole.hasher.finish()))
     };
     step(store, what, finish).await
 }
@@ -119,8 +123,8 @@ impl<T: Send + 'static> Loose<T> {
         Ok(self)
     }
 
-    fn map<U: Send + 'static>(self, map: impl FnOnce(T) -> U) -> Loose<U> {
-        Loose(self.take().ok().map(map))
+    fn try_map<U: Send + 'static>(self, map: impl FnOnce(T) -> VfsResult<U>) -> VfsResult<Loose<U>> {
+        self.take().ok().map(map).transpose().map(Loose)
     }
 }
 

@@ -175,7 +175,7 @@ impl Shared {
         let synced = self.options.durability != Durability::Os || structure;
         // Then the sync below reaches every file.
         let whole = synced && dirty.whole();
-        let emptied = if whole { medium.spares.empty() } else { Vec::new() };
+        let blanked = if whole { medium.spares.blank() } else { Vec::new() };
         if synced {
             sync(&medium.root, &dirty).map_err(|error| self.unknown(&error))?;
         }
@@ -185,7 +185,7 @@ impl Shared {
         self.free_segments(target);
         self.mark(target)?;
         // Not before: a record of their next use says then that the records which know them are void.
-        spares.emptied(emptied);
+        spares.blanked(blanked);
         spares.rest(garbage, whole);
         Ok(())
     }

@@ -223,10 +223,7 @@ impl Journal {
     /// Nothing was recorded: [`Error::StoreFailed`], [`Error::Invalid`] for a record over [`MAX_RECORD`].
     /// [`Error::OutcomeUnknown`]: it may be recorded; opening the root again decides.
     pub(crate) fn commit(&self, record: Vec<u8>, weight: Weight) -> Result<Applying> {
-        if record.len() > MAX_RECORD {
-            return Err(Error::invalid(format!("a commit of {} bytes is over the limit of {MAX_RECORD}", record.len())));
-        }
-        self.shared.failure.check()?;
+        self.may_commit(&record)?;
         let end = if self.shared.options.inline {
             self.shared.commit_inline(record, weight)?
         } else {
@@ -235,6 +232,20 @@ impl Journal {
             answer.wait()?
         };
         Ok(Applying { shared: Arc::clone(&self.shared), end, done: false })
+    }
+
+    /// # Errors
+    /// [`Error::StoreFailed`], [`Error::Invalid`] for a record over [`MAX_RECORD`].
+    pub(crate) fn may_commit(&self, record: &[u8]) -> Result<()> {
+        if record.len() > MAX_RECORD {
+            return Err(Error::invalid(format!("a commit of {} bytes is over the limit of {MAX_RECORD}", record.len())));
+        }
+        self.shared.failure.check()
+    }
+
+    /// True where a committer's thread does the work; `false` where who calls does it.
+    pub(crate) fn has_thread(&self) -> bool {
+        !self.shared.options.inline
     }
 
     /// Has a job done by the committer's thread. `false`: it is not done here, because there is no such thread (any more).

@@ -13,10 +13,12 @@
 //! | `op` | one change of one file, and its form in the journal |
 //! | `prepare` | making a step: a temporary file, reserved room |
 //! | `apply` | making a change under the real name |
+//! | `job` | a commit whose changes the committer's thread makes |
 //! | `room` | a little room on the disk that is kept for changes which have begun |
 //! | `replay` | making changes again after a crash |
 
 mod apply;
+mod job;
 mod op;
 mod prepare;
 pub(crate) mod replay;
@@ -25,6 +27,7 @@ mod room;
 use std::sync::Arc;
 
 pub(crate) use self::apply::{Effect, Ground};
+pub(crate) use self::job::Change;
 pub(crate) use self::op::{Before, Body, Id, Op, Place};
 pub(crate) use self::prepare::{INLINE, Prepared, lines};
 pub(crate) use self::replay::Note;
@@ -33,7 +36,7 @@ use super::journal::{MAX_RECORD, Weight};
 use super::store::Store;
 use super::temp::TempFile;
 use super::vfs::{Dir, File};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// One change, with what is needed to make it.
 #[derive(Debug)]
@@ -100,6 +103,14 @@ impl Txn {
     /// The record for the journal.
     pub(crate) fn record(&self) -> Vec<u8> {
         op::encode(self.steps.iter().map(|step| &step.op))
+    }
+
+    /// It was not done because of `error`, which is returned. What is prepared goes, unless it may be recorded.
+    pub(crate) fn refused(self, error: Error) -> Error {
+        if matches!(error, Error::OutcomeUnknown { .. }) {
+            Self::abandon(self.steps);
+        }
+        error
     }
 
     /// Leaves the temporary files where they are: a record that may be durable needs them.

@@ -5,7 +5,7 @@ use super::{Means, Step};
 use crate::etag::Etag;
 use crate::fs::store::Store;
 use crate::fs::temp::{TempFile, fresh_name};
-use crate::fs::vfs::{Dir, VfsResult};
+use crate::fs::vfs::{Dir, Meta, VfsResult};
 
 /// Up to so many bytes of a document or file go into the journal itself; more lie in a synced temporary file.
 pub(crate) const INLINE: usize = 64 << 10;
@@ -15,10 +15,11 @@ const INLINE_LINES: usize = 1 << 20;
 /// The content of a document or file in a temporary file, whole.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    pub(crate) temp: TempFile,
+    temp: TempFile,
     /// The bytes, where they are few; else the file is synced.
-    pub(crate) inline: Option<Vec<u8>>,
+    inline: Option<Vec<u8>>,
     pub(crate) etag: Etag,
+    meta: Meta,
 }
 
 impl Prepared {
@@ -26,21 +27,37 @@ impl Prepared {
     pub(crate) fn of(store: &Store, bytes: Vec<u8>, etag: Etag) -> VfsResult<Self> {
         let temp = store.content_temp()?;
         temp.file().append_all(&bytes)?;
+        temp.ends_at(bytes.len() as u64)?;
         let inline = (bytes.len() <= INLINE).then_some(bytes);
         store.settle_content(&temp, inline.is_some())?;
-        Ok(Self { temp, inline, etag })
+        Self::written(temp, inline, etag)
+    }
+
+    /// Of a temporary file that is written, and synced where its bytes are not `inline`.
+    pub(crate) fn written(temp: TempFile, inline: Option<Vec<u8>>, etag: Etag) -> VfsResult<Self> {
+        let meta = temp.file().meta()?;
+        Ok(Self { temp, inline, etag, meta })
+    }
+
+    /// Sets the permission bits.
+    pub(crate) fn set_mode(&mut self, mode: u32) -> VfsResult<()> {
+        if self.meta.mode != mode {
+            self.temp.file().set_mode(mode)?;
+            self.meta.mode = mode;
+        }
+        Ok(())
     }
 
     /// The step that gives it the name `name` in `folder`, which is `path` in the root. `before` stands there now.
-    pub(crate) fn put(self, path: String, folder: Dir, before: Option<Before>) -> VfsResult<Step> {
-        let meta = self.temp.file().meta()?;
+    pub(crate) fn put(self, path: String, folder: Dir, before: Option<Before>) -> Step {
+        let meta = self.meta;
         let name = self.temp.name().to_owned();
         let body = match self.inline {
             Some(bytes) => Body::Inline(bytes),
             None => Body::Temp { name: name.clone(), len: meta.size },
         };
         let op = Op::Put { path, temp: name, id: meta.id(), mode: meta.mode, after: self.etag, before, body };
-        Ok(Step { op, means: Means::Placed { temp: self.temp, folder } })
+        Step { op, means: Means::Placed { temp: self.temp, folder } }
     }
 }
 

@@ -185,6 +185,11 @@ impl Dir {
     ///
     /// A link, pipe, device, socket or folder is [`Reason::Stands`] or `ELOOP`, without waiting on it.
     pub(crate) fn open(&self, rel: impl AsRef<Path>, access: Access) -> VfsResult<Option<File>> {
+        Ok(self.open_with_meta(rel, access)?.map(|(file, _)| file))
+    }
+
+    /// As [`Dir::open`], with what is known of the file at that moment.
+    pub(crate) fn open_with_meta(&self, rel: impl AsRef<Path>, access: Access) -> VfsResult<Option<(File, Meta)>> {
         let rel = rel.as_ref();
         self.checked("open", rel)?;
         // Without NONBLOCK the opening of a pipe would wait for its other end.
@@ -197,12 +202,12 @@ impl Dir {
         }
     }
 
-    fn regular(handle: Handle, path: PathBuf) -> VfsResult<File> {
+    fn regular(handle: Handle, path: PathBuf) -> VfsResult<(File, Meta)> {
         let meta = handle.meta().map_err(|errno| VfsError::os("open", &path, errno))?;
         if meta.kind != Kind::File {
             return Err(VfsError::new("open", &path, Reason::Stands(meta.kind)));
         }
-        Ok(File::new(handle, path))
+        Ok((File::new(handle, path), meta))
     }
 
     /// Makes a new, empty file; `EEXIST` where anything stands there. Readable by all that the umask allows.
@@ -219,7 +224,14 @@ impl Dir {
         let rel = rel.as_ref();
         self.checked("look at", rel)?;
         let flags = OFlags::PATH | OFlags::NOFOLLOW;
-        match self.resolve(rel, flags, Mode::empty()).and_then(|handle| handle.meta()) {
+        // A name in this very folder leads nowhere else, unless something is mounted there.
+        let near = if rel.components().nth(1).is_none() { self.handle.meta_of(rel.as_os_str()) } else { Ok(None) };
+        let found = match near {
+            Ok(None) => self.resolve(rel, flags, Mode::empty()).and_then(|handle| handle.meta()),
+            Ok(Some(meta)) => Ok(meta),
+            Err(errno) => Err(errno),
+        };
+        match found {
             Ok(meta) => Ok(Some(meta)),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(VfsError::os("look at", &self.path.join(rel), errno)),

@@ -1,11 +1,12 @@
 //! An open regular file.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FallocateFlags, FileType, OFlags, Statx, StatxFlags, StatxTimestamp};
+use rustix::fs::{AtFlags, FallocateFlags, FileType, OFlags, Statx, StatxAttributes, StatxFlags, StatxTimestamp};
 use rustix::io::Errno;
 
 use super::emptying::Emptying;
@@ -72,6 +73,19 @@ impl Access {
     }
 }
 
+/// Most bytes of a file that is blanked and keeps its size.
+pub(crate) const BLANK: usize = 64 << 10;
+static NULS: [u8; BLANK] = [0; BLANK];
+
+/// A file of nothing but bytes of NUL.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Blank {
+    /// Inode number and birth.
+    pub(crate) id: (u64, u64),
+    /// Bytes, at most [`BLANK`].
+    pub(crate) size: u64,
+}
+
 /// What is known of a file or folder.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Meta {
@@ -101,9 +115,19 @@ impl Meta {
         (self.inode, self.birth_ns)
     }
 
+    const WANTED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
+
     pub(super) fn of(fd: impl AsFd) -> Result<Self, Errno> {
-        let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
-        rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW, wanted).map(|found| Self::from(&found))
+        let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::statx(fd, c"", flags, Self::WANTED).map(|found| Self::from(&found))
+    }
+
+    /// Of a name in the folder `fd`; `None` where another file system is mounted there, or the kernel can't tell.
+    pub(super) fn of_name(fd: impl AsFd, name: &OsStr) -> Result<Option<Self>, Errno> {
+        let found = rustix::fs::statx(fd, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, Self::WANTED)?;
+        let told = found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
+        let here = told && !found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+        Ok(here.then(|| Self::from(&found)))
     }
 }
 
@@ -275,21 +299,23 @@ impl File {
         self.handle.stamp().map_err(self.fault("look at"))
     }
 
-    /// Removes all bytes of a file that had lost its real name before `_since`, where nobody else can see it: it has one
-    /// name, nobody else has it open, and it carries what `like` says. Else nothing is changed, and it is an error.
-    pub(crate) fn empty_unseen(&self, _since: &Emptying, like: &Stamp) -> VfsResult<()> {
+    /// Blanks a file that had lost its real name before `_since`, where nobody else can see it: it has one name, nobody else
+    /// has it open, and it carries what `like` says. Else nothing is changed, and it is an error. Few bytes become NUL, so
+    /// that the file keeps its room on the disk, which is dear to give back and to take; many are cut off. Not for
+    /// [`Access::Append`]. Returns what is left; nobody may open it before this handle is closed.
+    pub(crate) fn blank_unseen(&self, _since: &Emptying, like: &Stamp) -> VfsResult<Blank> {
+        // Given back when the file is closed. From here on nobody can give it another name, or open it.
         self.handle.take_lease().map_err(self.fault("lease"))?;
-        // From here on nobody can give it another name, or open it.
-        let outcome = self.empty_leased(like);
-        let released = self.handle.release_lease().map_err(self.fault("give back the lease of"));
-        outcome.and(released)
-    }
-
-    fn empty_leased(&self, like: &Stamp) -> VfsResult<()> {
-        if self.meta()?.links != 1 || self.stamp()? != *like {
-            return Err(VfsError::os("empty", &self.path, Errno::BUSY));
+        let meta = self.meta()?;
+        if meta.links != 1 || self.stamp()? != *like {
+            return Err(VfsError::os("blank", &self.path, Errno::BUSY));
         }
-        self.truncate(0)
+        let few = usize::try_from(meta.size).ok().and_then(|size| NULS.get(..size));
+        match few {
+            Some(nuls) => self.write_all_at(nuls, 0)?,
+            None => self.truncate(0)?,
+        }
+        Ok(Blank { id: meta.id(), size: few.map_or(0, |_| meta.size) })
     }
 
     /// Takes the kernel's exclusive lock on the file, until it is closed; `false` where another process has it.

@@ -125,6 +125,15 @@ impl Handle {
         }
     }
 
+    /// What stands at a name in this folder, in one call; `None` where it takes [`Handle::open`] to tell.
+    pub(super) fn meta_of(&self, name: &OsStr) -> Result<Option<Meta>, Errno> {
+        match self {
+            Self::Real(fd) => Meta::of_name(fd, name),
+            #[cfg(test)]
+            Self::Sim(_) => Ok(None),
+        }
+    }
+
     /// A path by which the kernel finds what is open here.
     pub(super) fn path(&self) -> String {
         match self {
@@ -229,15 +238,6 @@ impl Handle {
             Self::Real(fd) => lease::take(fd.as_fd()),
             #[cfg(test)]
             Self::Sim(fd) => fd.is_alone(),
-        }
-    }
-
-    /// Gives the write lease back.
-    pub(super) fn release_lease(&self) -> Result<(), Errno> {
-        match self {
-            Self::Real(fd) => lease::release(fd.as_fd()),
-            #[cfg(test)]
-            Self::Sim(_) => Ok(()),
         }
     }
 

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 const F_SETSIG: libc::c_int = 10;
 
 /// Takes the write lease on an open file. The kernel gives it only where no other open file description leads to the
-/// file, in whatever process, memory maps included; and whoever opens the file meanwhile waits for [`release`].
+/// file, in whatever process, memory maps included; and whoever opens the file meanwhile waits until this one is closed.
 ///
 /// # Errors
 /// `EAGAIN` where somebody else has the file open. Others where leases don't work.
@@ -16,11 +16,6 @@ pub(super) fn take(file: BorrowedFd<'_>) -> Result<(), Errno> {
     // Whoever opens the file meanwhile has a signal sent to us. The usual one ends a process, this one nobody notices.
     control(file, F_SETSIG, libc::SIGURG)?;
     control(file, libc::F_SETLEASE, libc::F_WRLCK)
-}
-
-/// Gives it back. Closing the file does so, too.
-pub(super) fn release(file: BorrowedFd<'_>) -> Result<(), Errno> {
-    control(file, libc::F_SETLEASE, libc::F_UNLCK)
 }
 
 /// `fcntl` with an integer, for the commands above, which none of the safe wrappers has.

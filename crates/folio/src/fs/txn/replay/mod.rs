@@ -219,7 +219,7 @@ fn ops(record: &[u8], position: u64) -> Result<Vec<Op>> {
 }
 
 /// True where `found` is a part of `wanted` as a power loss leaves it: cut short, or with bytes of NUL where nothing was
-/// written.
+/// written, also behind its end.
 fn torn(found: &[u8], wanted: &[u8]) -> bool {
-    found.len() <= wanted.len() && found.iter().zip(wanted).all(|(found, wanted)| found == wanted || *found == 0)
+    found.iter().enumerate().all(|(at, found)| *found == 0 || wanted.get(at) == Some(found))
 }

@@ -7,7 +7,7 @@ use crate::etag::Etag;
 use crate::fs::content::etag_of;
 use crate::fs::temp::{TempFile, fresh_name};
 use crate::fs::txn::op::{Body, Id, Op};
-use crate::fs::vfs::{Access, Kind, Meta, VfsResult};
+use crate::fs::vfs::{Access, BLANK, Kind, Meta, VfsResult};
 
 /// What stands where a record put something.
 enum Found {
@@ -82,7 +82,10 @@ impl Replay<'_> {
     fn is_ours(&self, path: &str, meta: &Meta, after: Etag, body: &Body) -> VfsResult<bool> {
         let Some(file) = self.file(path, Access::Read)? else { return Ok(false) };
         match body {
-            Body::Inline(bytes) => Ok(meta.size <= bytes.len() as u64 && torn(&file.read_some(0, bytes.len())?, bytes)),
+            Body::Inline(bytes) => {
+                let most = bytes.len().max(BLANK);
+                Ok(meta.size <= most as u64 && torn(&file.read_some(0, most)?, bytes))
+            }
             // Its bytes were durable before the record was.
             Body::Temp { len, .. } => Ok(meta.size == *len && etag_of(&file)? == after),
         }
@@ -98,8 +101,7 @@ impl Replay<'_> {
         if meta.size < len {
             return Ok(true);
         }
-        const MOST: usize = 64 << 10;
-        Ok(meta.size <= MOST as u64 && file.read_some(0, MOST)?.contains(&0))
+        Ok(meta.size <= BLANK as u64 && file.read_some(0, BLANK)?.contains(&0))
     }
 
     fn put_bytes(&mut self, path: &str, bytes: &[u8], mode: u32, found: &Found) -> Result<()> {
@@ -113,6 +115,9 @@ impl Replay<'_> {
         let Some(ground) = self.ground else { return Ok(()) };
         if let (Found::Last, Some(file)) = (found, self.file(path, Access::ReadWrite)?) {
             file.write_all_at(bytes, 0)?;
+            if file.len()? > bytes.len() as u64 {
+                file.truncate(bytes.len() as u64)?;
+            }
             return Ok(file.set_mode(mode)?);
         }
         let temp = TempFile::new(&ground.tmp)?;
