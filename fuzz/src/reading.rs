@@ -20,7 +20,14 @@ pub fn allowed(error: &Error) {
     let code = error.code();
     let known = ["damaged", "newer_format", "invalid", "closed", "no_project", "no_log", "gone"];
     // Something else may stand where a file or folder should.
-    let foreign = ["Not a directory", "a folder stands there", "a symbolic link stands on the way", "File name too long"];
+    let foreign = [
+        "Not a directory",
+        "Is a directory",
+        "a folder stands there",
+        "a file stands there",
+        "a symbolic link stands on the way",
+        "File name too long",
+    ];
     let text = error.to_string();
     assert!(known.contains(&code) || foreign.iter().any(|what| text.contains(what)), "{code}: {error}");
 }
