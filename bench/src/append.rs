@@ -1,11 +1,10 @@
 //! Rates of the library.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use folio::{AppendLog, Durability};
-use tempfile::TempDir;
 
 use crate::Result;
 use crate::workload::{Payloads, Rate, Store, append, verify, verify_history};
@@ -23,7 +22,7 @@ pub(crate) enum Logs {
 
 /// Tasks that append one entry at a time each, and wait for it to be durable.
 pub(crate) struct Tasks {
-    root: TempDir,
+    root: PathBuf,
     store: Store,
     logs: Logs,
     payloads: Vec<Arc<Payloads>>,
@@ -32,9 +31,10 @@ pub(crate) struct Tasks {
 }
 
 impl Tasks {
+    /// In a folder below `dir`, which stays.
     pub(crate) async fn new(dir: &Path, tasks: u64, logs: Logs) -> Result<Self> {
-        let root = tempfile::tempdir_in(dir)?;
-        let store = Store::open(root.path(), Durability::Sync).await?;
+        let root = tempfile::tempdir_in(dir)?.keep();
+        let store = Store::open(&root, Durability::Sync).await?;
         let writer = |task| if logs == Logs::One { task } else { 0 };
         let payloads = (0..tasks).map(|task| Ok(Arc::new(Payloads::new(writer(task))?))).collect::<Result<Vec<_>>>()?;
         let counts = vec![0; payloads.len()];
@@ -68,7 +68,7 @@ impl Tasks {
     /// Appends per second, once all of them were found again.
     pub(crate) async fn finish(self) -> Result<f64> {
         self.store.close().await?;
-        let store = Store::open(self.root.path(), Durability::Sync).await?;
+        let store = Store::open(&self.root, Durability::Sync).await?;
         match self.logs {
             Logs::One => verify(&*store.log(), &self.counts).await?,
             Logs::Own => {

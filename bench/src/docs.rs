@@ -1,11 +1,10 @@
 //! How fast documents are written.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use folio::{DocKey, Durability, Etag, Json, JsonKv, WriteCondition, WriteOutcome};
-use tempfile::TempDir;
 
 use crate::Result;
 use crate::workload::{PAYLOAD, Rate, Store};
@@ -13,7 +12,7 @@ use crate::workload::{PAYLOAD, Rate, Store};
 /// Tasks that write a document of their own again and again, each time on the condition that it is as they left it, and
 /// wait for it to be durable.
 pub(crate) struct Writers {
-    root: TempDir,
+    root: PathBuf,
     store: Store,
     places: Vec<Place>,
     rate: Rate,
@@ -48,9 +47,10 @@ async fn write(docs: &dyn JsonKv, task: usize, place: &mut Place) -> Result<()> 
 }
 
 impl Writers {
+    /// In a folder below `dir`, which stays.
     pub(crate) async fn new(dir: &Path, tasks: usize) -> Result<Self> {
-        let root = tempfile::tempdir_in(dir)?;
-        let store = Store::open(root.path(), Durability::Sync).await?;
+        let root = tempfile::tempdir_in(dir)?.keep();
+        let store = Store::open(&root, Durability::Sync).await?;
         Ok(Self { root, store, places: vec![Place::default(); tasks], rate: Rate::default() })
     }
 
@@ -76,7 +76,7 @@ impl Writers {
     /// Writes per second, once the last of each was found again.
     pub(crate) async fn finish(self) -> Result<f64> {
         self.store.close().await?;
-        let store = Store::open(self.root.path(), Durability::Sync).await?;
+        let store = Store::open(&self.root, Durability::Sync).await?;
         for (task, place) in self.places.iter().enumerate() {
             let found = store.docs().get(&key(task)?).await?.map(|document| document.value);
             if found != Some(value(task, place.writes)?) {

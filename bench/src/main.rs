@@ -124,6 +124,8 @@ const SLICE: Duration = Duration::from_millis(100);
 
 fn measure_appends(arguments: &Arguments, runtime: &tokio::runtime::Runtime, report: &mut Report) -> Result<()> {
     let time = Duration::from_secs_f64(arguments.seconds);
+    // Removed at the end only: on some file systems files are made slowly where others were removed just before.
+    let roots = tempfile::tempdir_in(&arguments.dir)?;
     let mut raw = Samples::default();
     let mut rows: [(&str, f64, Samples, Samples); 4] = [
         ("library, `sync`, one task", 0.8, Samples::default(), Samples::default()),
@@ -133,7 +135,7 @@ fn measure_appends(arguments: &Arguments, runtime: &tokio::runtime::Runtime, rep
     ];
     let mut batches = Samples::default();
     for _ in 0..arguments.rounds {
-        let (of_raw, rates) = runtime.block_on(take_turns(&arguments.dir, time))?;
+        let (of_raw, rates) = runtime.block_on(take_turns(roots.path(), time))?;
         raw.add(of_raw);
         for ((_, _, absolute, ratio), rate) in rows.iter_mut().zip(rates) {
             absolute.add(rate);
