@@ -18,7 +18,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::temp::TempFile;
-use super::vfs::{Access, Blank, Dir, Emptying, File, Stamp, VfsResult};
+use super::vfs::{Access, Blank, Blanking, Dir, File, Stamp, VfsResult};
 
 /// Most files that rest or are ready: what two checkpoints may leave, with what is written while they run.
 const FILES: usize = 4_096;
@@ -107,7 +107,7 @@ impl Spares {
             let mut state = self.held();
             (std::mem::take(&mut state.resting), state.new.clone())
         };
-        let (since, mut spares) = (Emptying::begin(), Vec::with_capacity(resting.len()));
+        let (since, mut spares) = (self.folder.begin_blanking(), Vec::with_capacity(resting.len()));
         for displaced in resting {
             let blank = new.as_ref().and_then(|new| self.blank_one(&displaced.name, &since, new));
             match blank {
@@ -118,7 +118,7 @@ impl Spares {
         spares
     }
 
-    fn blank_one(&self, name: &str, since: &Emptying, new: &Stamp) -> Option<Blank> {
+    fn blank_one(&self, name: &str, since: &Blanking, new: &Stamp) -> Option<Blank> {
         let file = self.folder.open(name, Access::ReadWrite).ok()??;
         file.blank_unseen(since, new).ok()
     }

@@ -4,8 +4,8 @@
 //! entered, nothing outside is reached, also when someone swaps a folder for a link during the call. Only regular
 //! files are opened. Every call blocks; none but [`Dir::read_now`] belongs on the async runtime's own threads.
 
+mod blanking;
 mod dir;
-mod emptying;
 mod error;
 mod file;
 mod handle;
@@ -15,10 +15,10 @@ mod now;
 pub(crate) mod sim;
 mod stamp;
 
+pub(crate) use blanking::Blanking;
 pub(crate) use dir::Dir;
 #[cfg(test)]
 pub(crate) use dir::Listed;
-pub(crate) use emptying::Emptying;
 #[cfg(test)]
 pub(crate) use error::Reason;
 pub(crate) use error::{VfsError, VfsResult};

@@ -250,7 +250,7 @@ fn a_lease_that_somebody_waits_for_does_no_harm() {
                 drop(std::fs::File::open(temp.path().join("f")).unwrap());
             }
         });
-        let since = Emptying::begin();
+        let since = dir.begin_blanking();
         let (mut blanked, mut refused) = (0, 0);
         while !opener.is_finished() {
             let file = dir.open("f", Access::ReadWrite).unwrap().unwrap();

@@ -86,8 +86,8 @@ impl Ground {
 
     fn append(&self, path: &str, id: Id, offset: u64, body: &Body, writer: Arc<File>, dirty: &mut Dirty) -> VfsResult<Effect> {
         // Its name must still lead to the file that was decided on, as it was then.
-        let there = self.stat(path)?;
-        if !there.is_some_and(|meta| meta.id() == id && meta.size == offset) {
+        let is_still = |meta: &Meta| meta.id() == id && meta.size == offset;
+        if !self.root.glance(path).as_ref().is_some_and(is_still) && !self.stat(path)?.as_ref().is_some_and(is_still) {
             return Ok(Effect::Replaced);
         }
         match body {

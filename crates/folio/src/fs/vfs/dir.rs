@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::emptying::opened;
+use super::blanking::{Begun, Blanking};
 use super::error::{Reason, VfsError, VfsResult};
 use super::file::{Access, File, Kind, Meta};
 use super::handle::Handle;
@@ -27,6 +27,8 @@ const SWAPPED: usize = 10;
 pub(crate) struct Dir {
     pub(super) handle: Arc<Handle>,
     path: Arc<Path>,
+    /// The same for all folders that were opened from one another.
+    pub(super) begun: Begun,
 }
 
 /// A name in a folder.
@@ -59,11 +61,11 @@ impl Dir {
     /// Opens a folder by its path in the system, following links.
     pub(crate) fn open_root(path: &Path) -> VfsResult<Self> {
         let handle = Handle::open_root(path).map_err(|errno| VfsError::os("open", path, errno))?;
-        Ok(Self::new(handle, path))
+        Ok(Self::new(handle, path, Begun::default()))
     }
 
-    pub(super) fn new(handle: Handle, path: &Path) -> Self {
-        Self { handle: Arc::new(handle), path: path.into() }
+    pub(super) fn new(handle: Handle, path: &Path, begun: Begun) -> Self {
+        Self { handle: Arc::new(handle), path: path.into(), begun }
     }
 
     /// Opens a folder by its absolute path in the system, or makes it with those on its way, durably.
@@ -130,7 +132,7 @@ impl Dir {
         let rel = rel.as_ref();
         self.checked("open", rel)?;
         match self.resolve(rel, FOLDER, Mode::empty()) {
-            Ok(handle) => Ok(Some(Self::new(handle, &self.path.join(rel)))),
+            Ok(handle) => Ok(Some(Self::new(handle, &self.path.join(rel), self.begun.clone()))),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(VfsError::os("open", &self.path.join(rel), errno)),
         }
@@ -195,7 +197,7 @@ impl Dir {
         // Without NONBLOCK the opening of a pipe would wait for its other end.
         let flags = access.flags() | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let path = self.path.join(rel);
-        match opened(|| self.resolve(rel, flags, Mode::empty())) {
+        match self.begun.opened(|| self.resolve(rel, flags, Mode::empty())) {
             Ok(handle) => Self::regular(handle, path).map(Some),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(VfsError::os("open", &path, errno)),
@@ -236,6 +238,14 @@ impl Dir {
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(VfsError::os("look at", &self.path.join(rel), errno)),
         }
+    }
+
+    /// As [`Dir::stat`] in one call, of a path that was looked at just before: a link that came on the way since is
+    /// followed, so compare what it leads to. `None` where only [`Dir::stat`] can tell.
+    pub(crate) fn glance(&self, rel: impl AsRef<Path>) -> Option<Meta> {
+        let rel = rel.as_ref();
+        self.checked("look at", rel).ok()?;
+        self.handle.meta_of(rel.as_os_str()).ok()?
     }
 
     /// Renames, replacing what stands at the target. Atomic; durable once the target's folder is synced.
@@ -326,6 +336,12 @@ impl Dir {
     /// True where the kernel knows of everybody who has a file of this folder open.
     pub(crate) fn is_local(&self) -> VfsResult<bool> {
         self.handle.is_local().map_err(|errno| VfsError::os("look at", &self.path, errno))
+    }
+
+    /// From here on, files that had lost their names before may be [blanked](File::blank_unseen): whoever opens a name in a
+    /// folder that was opened from this one, or from which this one was, opens none of them.
+    pub(crate) fn begin_blanking(&self) -> Blanking {
+        self.begun.begin()
     }
 
     /// A path by which the kernel finds this very folder, wherever it is moved.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FallocateFlags, FileType, OFlags, Statx, StatxAttributes, StatxFlags, StatxTimestamp};
 use rustix::io::Errno;
 
-use super::emptying::Emptying;
+use super::blanking::Blanking;
 use super::error::{VfsError, VfsResult};
 use super::handle::Handle;
 use super::stamp::Stamp;
@@ -122,7 +122,7 @@ impl Meta {
         rustix::fs::statx(fd, c"", flags, Self::WANTED).map(|found| Self::from(&found))
     }
 
-    /// Of a name in the folder `fd`; `None` where another file system is mounted there, or the kernel can't tell.
+    /// Of a path below the folder `fd`; `None` where another file system is mounted there, or the kernel can't tell.
     pub(super) fn of_name(fd: impl AsFd, name: &OsStr) -> Result<Option<Self>, Errno> {
         let found = rustix::fs::statx(fd, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, Self::WANTED)?;
         let told = found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
@@ -303,7 +303,7 @@ impl File {
     /// has it open, and it carries what `like` says. Else nothing is changed, and it is an error. Few bytes become NUL, so
     /// that the file keeps its room on the disk, which is dear to give back and to take; many are cut off. Not for
     /// [`Access::Append`]. Returns what is left; nobody may open it before this handle is closed.
-    pub(crate) fn blank_unseen(&self, _since: &Emptying, like: &Stamp) -> VfsResult<Blank> {
+    pub(crate) fn blank_unseen(&self, _since: &Blanking, like: &Stamp) -> VfsResult<Blank> {
         // Given back when the file is closed. From here on nobody can give it another name, or open it.
         self.handle.take_lease().map_err(self.fault("lease"))?;
         let meta = self.meta()?;

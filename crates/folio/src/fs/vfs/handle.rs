@@ -125,7 +125,8 @@ impl Handle {
         }
     }
 
-    /// What stands at a name in this folder, in one call; `None` where it takes [`Handle::open`] to tell.
+    /// What stands at a path below this folder, in one call that follows links on the way; `None` where it takes
+    /// [`Handle::open`] to tell.
     pub(super) fn meta_of(&self, name: &OsStr) -> Result<Option<Meta>, Errno> {
         match self {
             Self::Real(fd) => Meta::of_name(fd, name),

@@ -9,7 +9,6 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::emptying::opened;
 use super::file::{Kind, Meta};
 use super::{Access, Dir};
 
@@ -20,7 +19,7 @@ impl Dir {
         let rel = rel.as_ref();
         self.checked("open", rel).ok()?;
         let flags = Access::Read.flags() | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let handle = opened(|| self.handle.open_now(rel, flags)).ok()?;
+        let handle = self.begun.opened(|| self.handle.open_now(rel, flags)).ok()?;
         let meta = handle.meta().ok().filter(|meta| meta.kind == Kind::File)?;
         let size = usize::try_from(meta.size).ok().filter(|&size| size <= most)?;
         let mut bytes = vec![0; size];

@@ -65,7 +65,7 @@ impl Sim {
 
     /// Its root folder.
     pub(crate) fn root(&self) -> Dir {
-        Dir::new(Handle::Sim(Fd::root(self)), Path::new("/sim"))
+        Dir::new(Handle::Sim(Fd::root(self)), Path::new("/sim"), super::blanking::Begun::default())
     }
 
     /// How many mutating operations were begun, syncs included.

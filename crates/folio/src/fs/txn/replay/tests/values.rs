@@ -18,11 +18,13 @@ enum Came {
     Cut(usize),
     /// The name was given, and the power loss left bytes of NUL from there on.
     Nul(usize),
+    /// The same, in a file that is used again: what it had before was longer, and was blanked.
+    Long(usize),
 }
 
 fn ways() -> Vec<Came> {
-    let torn = (0..NEW.len()).step_by(3).flat_map(|at| [Came::Cut(at), Came::Nul(at)]);
-    [Came::Recorded, Came::Applied].into_iter().chain(torn).collect()
+    let torn = (0..NEW.len()).step_by(3).flat_map(|at| [Came::Cut(at), Came::Nul(at), Came::Long(at)]);
+    [Came::Recorded, Came::Applied, Came::Long(NEW.len())].into_iter().chain(torn).collect()
 }
 
 /// A document that is replaced, or made where `old` is `None`, as far as it came.
@@ -43,6 +45,7 @@ fn put(old: Option<&str>, came: Came) -> Rig {
         Came::Recorded | Came::Applied => {}
         Came::Cut(at) => rig.write(DOC, &bytes[..at]),
         Came::Nul(at) => rig.write(DOC, [&bytes[..at], &vec![0; bytes.len() - at]].concat()),
+        Came::Long(at) => rig.write(DOC, [&bytes[..at], &vec![0; bytes.len() + 7 - at]].concat()),
     }
     rig
 }
