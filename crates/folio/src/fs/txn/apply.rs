@@ -11,7 +11,7 @@ use super::{Means, Step};
 use crate::fs::journal::{Dirty, Held};
 use crate::fs::quarantine::Quarantine;
 use crate::fs::spares::Displaced;
-use crate::fs::temp::TempFile;
+use crate::fs::temp::{TempFile, fresh_name};
 use crate::fs::tree::{self, ATTEMPTS};
 use crate::fs::vfs::{Access, Dir, File, Meta, VfsError, VfsResult};
 
@@ -73,7 +73,7 @@ impl Ground {
             (Op::Remove { path, id }, _) => {
                 dirty.everything = true;
                 dirty.released.push(id.0);
-                self.remove(&path, id)
+                self.remove(&path, id, dirty)
             }
             (Op::Cut { id, len, .. }, Means::Writer(writer, _)) => {
                 writer.truncate(len)?;
@@ -238,9 +238,16 @@ impl Ground {
         Ok(())
     }
 
-    fn remove(&self, path: &str, id: Id) -> VfsResult<Effect> {
-        if self.stat(path)?.is_some_and(|meta| meta.id() == id) {
-            self.root.unlink(path)?;
+    /// Takes a name away. Giving the room of a large file back takes long, so that is left to a checkpoint.
+    fn remove(&self, path: &str, id: Id, dirty: &mut Dirty) -> VfsResult<Effect> {
+        let Some(meta) = self.stat(path)?.filter(|meta| meta.id() == id) else { return Ok(Effect::Done) };
+        let name = fresh_name()?;
+        match self.root.rename(path, &self.tmp, &name) {
+            Ok(()) => dirty.garbage.push(Displaced { name, bytes: meta.size }),
+            Err(error) if error.missing() => {}
+            // Removing needs no room.
+            Err(error) if error.disk_full() => drop(self.root.unlink(path)?),
+            Err(error) => return Err(error),
         }
         Ok(Effect::Done)
     }
