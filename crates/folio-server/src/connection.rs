@@ -140,7 +140,7 @@ async fn answer(
         && method == Method::GET
     {
         if phase.is_free() {
-            let head = head_of(&response) + &sse::opening(&app);
+            let head = [head_of(&response).into_bytes(), sse::opening(&app)].concat();
             let _ = leave.try_send((head, open));
             // Nobody asks for the answer any more.
             return std::future::pending().await;
@@ -159,7 +159,7 @@ fn head_of(response: &Response) -> String {
 }
 
 /// A connection that leaves the HTTP stack: the head of its answer, and what follows.
-type Leaving = (String, Open);
+type Leaving = (Vec<u8>, Open);
 
 /// How a connection was served by the HTTP stack.
 enum Ended {

@@ -32,7 +32,7 @@ pub(crate) async fn open(app: &App, place: Followed, log: &Arc<dyn AppendLog>, q
     }
     let Some(permit) = sse::place(app) else { return Ok(sse::shed("too many event streams are open")) };
     let start = last.or(since).map_or(Start::Now, |place| Start::After(place.cursor));
-    match log.subscribe(start).await {
+    match log.subscribe_lines(start).await {
         Ok(events) => {
             // Of no length that is known: it is not this body that goes out.
             let mut response = sse::response(Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()));

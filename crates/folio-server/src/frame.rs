@@ -3,14 +3,14 @@
 //! Every value in a frame is one line: JSON of ours, which escapes control characters, or a number. So nothing that a
 //! user stored can end a frame early or begin another.
 
-use std::fmt::Write;
+use std::io::Write;
 use std::time::Duration;
 
-use folio::{Change, Gap, LogEvent, Position, Target};
+use folio::{Change, Epoch, Gap, Lines, LogEvent, Position, Target};
 use serde::Serialize;
 
 use crate::cursor::END;
-use crate::entry;
+use crate::gap;
 
 /// What a frame means for the stream it is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,46 +20,59 @@ pub(crate) enum After {
 }
 
 /// How long to wait before connecting again.
-pub(crate) fn retry(out: &mut String, wait: Duration) {
+pub(crate) fn retry(out: &mut Vec<u8>, wait: Duration) {
     let _ = write!(out, "retry: {}\n\n", wait.as_millis());
 }
 
 /// What breaks a silence.
-pub(crate) const KEEP_ALIVE: &str = ": keep-alive\n\n";
+pub(crate) const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 
 /// A line that clients pass over. `text` must be one line.
-pub(crate) fn comment(out: &mut String, text: &str) {
+pub(crate) fn comment(out: &mut Vec<u8>, text: &str) {
     let _ = write!(out, ": {text}\n\n");
 }
 
 /// One event of a log.
-pub(crate) fn log_event(out: &mut String, event: &LogEvent) -> After {
+pub(crate) fn log_event(out: &mut Vec<u8>, event: &LogEvent<Lines>) -> After {
     match event {
         LogEvent::CaughtUp { head } => {
             let _ = write!(out, "event: caught-up\nid: {head}\ndata: {{\"head\":\"{head}\"}}\n\n");
         }
-        LogEvent::Entry { entry, position } => {
-            let _ = write!(out, "id: {position}\ndata: ");
-            entry::write(out, entry);
-            out.push_str("\n\n");
-        }
+        LogEvent::Entry { entry, position } => entries(out, entry, position.epoch, |_, _| {}),
         LogEvent::Gap(gap) => write_gap(out, gap),
         LogEvent::Closed { head } => {
             write_closed(out, *head);
             return After::Ends;
         }
-        LogEvent::Deleted => out.push_str("event: deleted\ndata: {}\n\n"),
+        LogEvent::Deleted => out.extend_from_slice(b"event: deleted\ndata: {}\n\n"),
     }
     After::GoesOn
 }
 
-fn write_gap(out: &mut String, gap: &Gap) {
-    let _ = write!(out, "event: gap\nid: {}\ndata: ", gap.resumes_after);
-    entry::write_gap(out, gap);
-    out.push_str("\n\n");
+/// A frame for each of the lines. `ended` is told the position that it leads to, and where it ends in `out`.
+pub(crate) fn entries(out: &mut Vec<u8>, lines: &Lines, epoch: Epoch, mut ended: impl FnMut(Position, usize)) {
+    const LONGEST_SEQ: usize = 20;
+    let (id, data) = (format!("id: {epoch}-").into_bytes(), b"\ndata: ");
+    let count = usize::try_from(lines.last() - lines.first() + 1).unwrap_or_default();
+    out.reserve(lines.text().len() + count * (id.len() + LONGEST_SEQ + data.len() + 1));
+    for (seq, line) in (lines.first()..).zip(lines.iter()) {
+        // A line begins with its seq.
+        let digits = line.strip_prefix(b"{\"seq\":").unwrap_or_default();
+        let digits = digits.split(|byte| *byte == b',').next().unwrap_or_default();
+        for part in [&id, digits, data, line, b"\n\n"] {
+            out.extend_from_slice(part);
+        }
+        ended(Position { epoch, seq }, out.len());
+    }
 }
 
-fn write_closed(out: &mut String, head: Position) {
+fn write_gap(out: &mut Vec<u8>, gap: &Gap) {
+    let _ = write!(out, "event: gap\nid: {}\ndata: ", gap.resumes_after);
+    gap::write(out, gap);
+    out.extend_from_slice(b"\n\n");
+}
+
+fn write_closed(out: &mut Vec<u8>, head: Position) {
     let _ = write!(out, "event: closed\nid: {head}{END}\ndata: {{\"head\":\"{head}\"}}\n\n");
 }
 
@@ -74,7 +87,7 @@ struct Changed<'a> {
 }
 
 /// One change of a file or document.
-pub(crate) fn change(out: &mut String, change: &Change) -> After {
+pub(crate) fn change(out: &mut Vec<u8>, change: &Change) -> After {
     let name = match change {
         Change::Ready => "ready",
         Change::Put { .. } => "put",

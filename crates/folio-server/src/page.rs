@@ -1,22 +1,28 @@
 //! Pages of a log, as one JSON object or as one line per entry. Sent in pieces, made when the client takes them.
 
-use std::fmt::Write;
+use std::io::Write;
+use std::iter::Peekable;
 use std::sync::Arc;
 
 use axum::response::Response;
 use bytes::Bytes;
 use folio::log::MAX_PAGE_BYTES;
-use folio::{AppendLog, Entry, Error, Order, Page, ReadOptions, Result};
-use http::header::VARY;
+use folio::{AppendLog, Error, Lines, Order, Page, ReadOptions, Result};
+use http::header::{CONTENT_LENGTH, VARY};
 use http::{HeaderName, HeaderValue};
 
 use crate::problem::{Answer, shown};
 use crate::query::Query;
 use crate::reply::PIECE;
 use crate::state::App;
-use crate::{accept, cursor, entry, reply};
+use crate::{accept, cursor, gap, reply};
 
 const NEXT: HeaderName = HeaderName::from_static("folio-next");
+/// What a line has besides the payload, in bytes, at most.
+const AROUND: usize = 64;
+/// A run of lines that is no shorter, in bytes, goes out as it is; shorter ones are joined.
+const LONG: usize = 16 << 10;
+
 const HEAD: HeaderName = HeaderName::from_static("folio-head");
 
 /// Reads a page and sends it as `content_type`.
@@ -29,18 +35,27 @@ pub(crate) async fn get(app: &App, log: &Arc<dyn AppendLog>, query: &Query, cont
         max_bytes: MAX_PAGE_BYTES,
     };
     let most = options.limit.saturating_mul(app.config.limits.entry).min(MAX_PAGE_BYTES + app.config.limits.entry);
+    // Bytes are told in base64.
+    let most = most.div_ceil(3) * 4 + options.limit.saturating_mul(AROUND);
     let mut memory = app.answers.reserve(most).await?;
-    let page = log.read(options).await?;
-    memory.shrink(page.entries.iter().map(|entry| entry.data.len()).sum());
+    let page = log.read_lines(options).await?;
+    let length: usize = page.entries.iter().map(|lines| lines.text().len()).sum();
+    memory.shrink(length);
     let next = next(&page);
     let head = page.head.to_string();
     let lines = content_type == accept::NDJSON;
-    let pieces = if lines { Pieces::lines(page) } else { Pieces::object(page, next.as_deref()) };
-    let mut response = Response::new(reply::pieces(pieces, memory));
+    let opening = if lines { gap_line(&page) } else { Vec::new() };
+    let length = opening.len() + length;
+    let mut response = Response::new(if lines {
+        reply::pieces(Whole { opening: Some(opening), runs: page.entries.into_iter().peekable() }, memory)
+    } else {
+        reply::pieces(Object::new(page, next.as_deref()), memory)
+    });
     let headers = response.headers_mut();
     reply::describe(headers, content_type, "no-store");
     headers.insert(VARY, HeaderValue::from_static("Accept"));
     if lines {
+        reply::set(headers, CONTENT_LENGTH, &length.to_string());
         reply::set(headers, HEAD, &head);
         if let Some(next) = next {
             reply::set(headers, NEXT, next.trim_matches('"'));
@@ -58,26 +73,56 @@ fn order(query: &Query) -> Result<Order> {
 }
 
 /// Where to go on, as JSON: a position in ascending order, a seq in descending.
-fn next(page: &Page) -> Option<String> {
+fn next(page: &Page<Lines>) -> Option<String> {
     match (page.next, page.next_before) {
         (Some(position), _) => Some(format!("\"{position}\"")),
         (None, before) => before.map(|seq| seq.to_string()),
     }
 }
 
-/// A page on its way out.
-struct Pieces {
-    opening: String,
-    between: &'static str,
-    after: &'static str,
-    entries: std::vec::IntoIter<Entry>,
-    first: bool,
-    closing: Option<String>,
+/// What comes before the lines of a page.
+fn gap_line(page: &Page<Lines>) -> Vec<u8> {
+    let mut out = Vec::new();
+    if let Some(gap) = &page.gap {
+        out.extend_from_slice(b"{\"gap\":");
+        gap::write(&mut out, gap);
+        out.extend_from_slice(b"}\n");
+    }
+    out
 }
 
-impl Pieces {
-    fn object(page: Page, next: Option<&str>) -> Self {
-        let mut closing = String::from("]");
+/// A page of lines on its way out.
+struct Whole {
+    opening: Option<Vec<u8>>,
+    runs: Peekable<std::vec::IntoIter<Lines>>,
+}
+
+impl Iterator for Whole {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let mut out = self.opening.take().unwrap_or_default();
+        let fits = |lines: &Lines| lines.text().len() < LONG;
+        while out.len() < PIECE
+            && let Some(lines) = self.runs.next_if(fits)
+        {
+            out.extend_from_slice(lines.text());
+        }
+        if out.is_empty() { self.runs.next().map(|lines| lines.text().clone()) } else { Some(out.into()) }
+    }
+}
+
+/// A page as a JSON object on its way out.
+struct Object {
+    out: Vec<u8>,
+    runs: std::vec::IntoIter<Lines>,
+    first: bool,
+    closing: Option<Vec<u8>>,
+}
+
+impl Object {
+    fn new(page: Page<Lines>, next: Option<&str>) -> Self {
+        let mut closing = Vec::from(b"]");
         let _ = write!(closing, ",\"first\":{},\"head\":\"{}\",\"lineage\":[", page.first, page.head);
         for (index, piece) in page.lineage.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
@@ -85,44 +130,31 @@ impl Pieces {
         }
         let _ = write!(closing, "],\"next\":{}", next.unwrap_or("null"));
         if let Some(gap) = &page.gap {
-            closing.push_str(",\"gap\":");
-            entry::write_gap(&mut closing, gap);
+            closing.extend_from_slice(b",\"gap\":");
+            gap::write(&mut closing, gap);
         }
-        closing.push_str("}\n");
-        Self::new("{\"entries\":[".into(), ",", "", page.entries, closing)
-    }
-
-    fn lines(page: Page) -> Self {
-        let mut opening = String::new();
-        if let Some(gap) = &page.gap {
-            opening.push_str("{\"gap\":");
-            entry::write_gap(&mut opening, gap);
-            opening.push_str("}\n");
-        }
-        Self::new(opening, "", "\n", page.entries, String::new())
-    }
-
-    fn new(opening: String, between: &'static str, after: &'static str, entries: Vec<Entry>, closing: String) -> Self {
-        Self { opening, between, after, entries: entries.into_iter(), first: true, closing: Some(closing) }
+        closing.extend_from_slice(b"}\n");
+        Self { out: Vec::from(b"{\"entries\":["), runs: page.entries.into_iter(), first: true, closing: Some(closing) }
     }
 }
 
-impl Iterator for Pieces {
+impl Iterator for Object {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
         self.closing.as_ref()?;
-        let mut out = std::mem::take(&mut self.opening);
+        let mut out = std::mem::take(&mut self.out);
         while out.len() < PIECE {
-            let Some(entry) = self.entries.next() else {
-                out.push_str(&self.closing.take().unwrap_or_default());
+            let Some(lines) = self.runs.next() else {
+                out.extend(self.closing.take().unwrap_or_default());
                 break;
             };
-            if !std::mem::take(&mut self.first) {
-                out.push_str(self.between);
+            for line in lines.iter() {
+                if !std::mem::take(&mut self.first) {
+                    out.push(b',');
+                }
+                out.extend_from_slice(line);
             }
-            entry::write(&mut out, &entry);
-            out.push_str(self.after);
         }
         Some(out.into())
     }
@@ -131,14 +163,14 @@ impl Iterator for Pieces {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use folio::{Cursor, Data, Gap, GapReason, Json, Piece, Position};
+    use folio::{Cursor, Data, Entry, Gap, GapReason, Json, Piece, Position};
 
-    fn page(entries: usize, size: usize) -> Page {
+    fn page(entries: usize, size: usize) -> Page<Lines> {
         let value = format!("\"{}\"", "x".repeat(size));
         let entry = |seq| Entry { seq, ts: 1, data: Data::Json(Json::parse(value.as_bytes()).unwrap()) };
         let head = Position { epoch: 5, seq: 9 };
         Page {
-            entries: (1..=entries as u64).map(entry).collect(),
+            entries: (1..=entries as u64).map(|seq| Lines::from(&entry(seq))).collect(),
             gap: None,
             first: 1,
             head,
@@ -148,15 +180,19 @@ mod tests {
         }
     }
 
-    fn whole(pieces: Pieces) -> String {
+    fn whole(pieces: impl Iterator<Item = Bytes>) -> String {
         pieces.map(|piece| String::from_utf8(piece.to_vec()).unwrap()).collect()
+    }
+
+    fn lines(page: Page<Lines>) -> Whole {
+        Whole { opening: Some(gap_line(&page)), runs: page.entries.into_iter().peekable() }
     }
 
     #[test]
     fn objects_and_lines() {
-        let object = |page: Page| {
+        let object = |page: Page<Lines>| {
             let next = next(&page);
-            whole(Pieces::object(page, next.as_deref()))
+            whole(Object::new(page, next.as_deref()))
         };
         assert_eq!(
             object(page(2, 0)),
@@ -171,14 +207,14 @@ mod tests {
             object(last.clone())
                 .ends_with("\"next\":null,\"gap\":{\"reason\":\"epoch\",\"requested\":\"4\",\"resumes_after\":3}}\n")
         );
-        assert_eq!(whole(Pieces::lines(last)), "{\"gap\":{\"reason\":\"epoch\",\"requested\":\"4\",\"resumes_after\":3}}\n");
-        assert_eq!(whole(Pieces::lines(page(2, 0))), "{\"seq\":1,\"ts\":1,\"data\":\"\"}\n{\"seq\":2,\"ts\":1,\"data\":\"\"}\n");
-        assert_eq!(whole(Pieces::lines(page(0, 0))), "");
+        assert_eq!(whole(lines(last)), "{\"gap\":{\"reason\":\"epoch\",\"requested\":\"4\",\"resumes_after\":3}}\n");
+        assert_eq!(whole(lines(page(2, 0))), "{\"seq\":1,\"ts\":1,\"data\":\"\"}\n{\"seq\":2,\"ts\":1,\"data\":\"\"}\n");
+        assert_eq!(whole(lines(page(0, 0))), "");
     }
 
     #[test]
     fn pieces_are_small_and_join_to_valid_json() {
-        let pieces = Pieces::object(page(9, 30_000), None);
+        let pieces = Object::new(page(9, 30_000), None);
         let (mut count, mut text) = (0, Vec::new());
         for piece in pieces {
             assert!(piece.len() < PIECE + 31_000);

@@ -29,7 +29,7 @@ const AWAY: Duration = Duration::from_secs(10);
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Writes one event; says whether the stream ends with it.
-type Write<E> = fn(&mut String, &E) -> After;
+type Write<E> = fn(&mut Vec<u8>, &E) -> After;
 
 /// A place for one more stream, or `None` when there are too many.
 pub(crate) fn place(app: &App) -> Option<OwnedSemaphorePermit> {
@@ -47,8 +47,8 @@ pub(crate) fn stream<E: 'static>(
 }
 
 /// What every stream begins with.
-pub(crate) fn opening(app: &App) -> String {
-    let mut out = String::new();
+pub(crate) fn opening(app: &App) -> Vec<u8> {
+    let mut out = Vec::new();
     frame::retry(&mut out, jittered(app.config.retry));
     out
 }
@@ -78,17 +78,17 @@ pub(crate) fn body<E: 'static>(
 
 /// Sends the client away for a while. Not with a status: on any but 200 a browser never comes back.
 pub(crate) fn shed(why: &str) -> Response {
-    let mut out = String::new();
+    let mut out = Vec::new();
     send_away(&mut out, why);
     response(Body::from(out))
 }
 
 /// An error that ends a stream. The client comes back with the last id it has, so nothing is lost.
-pub(crate) fn farewell(out: &mut String, error: &Error) {
+pub(crate) fn farewell(out: &mut Vec<u8>, error: &Error) {
     send_away(out, &shown(error.to_string().as_bytes()));
 }
 
-fn send_away(out: &mut String, why: &str) {
+fn send_away(out: &mut Vec<u8>, why: &str) {
     frame::comment(out, why);
     frame::retry(out, AWAY);
 }
@@ -122,7 +122,7 @@ fn jittered(wait: Duration) -> Duration {
 struct Events<E> {
     source: BoxStream<'static, Result<E>>,
     write: Write<E>,
-    out: String,
+    out: Vec<u8>,
     keep_alive: Duration,
     silence: Pin<Box<Sleep>>,
     stop: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -158,7 +158,7 @@ impl<E: 'static> http_body::Body for Events<E> {
         }
         this.fill(cx);
         if this.out.is_empty() && !this.ended && this.silence.as_mut().poll(cx).is_ready() {
-            this.out.push_str(frame::KEEP_ALIVE);
+            this.out.extend_from_slice(frame::KEEP_ALIVE);
         }
         if !this.out.is_empty() {
             let next = Instant::now() + this.keep_alive;

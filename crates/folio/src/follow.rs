@@ -15,7 +15,9 @@ use tokio::sync::watch;
 use crate::cursor::{Cursor, Position, Seq};
 use crate::error::Result;
 use crate::lineage::{Bounds, Gap, GapReason, Lineage};
+use crate::lines::Lines;
 use crate::log::{Entry, LogEvent, LogStream, Start};
+use crate::run::{self, Run};
 
 /// What following needs of a log.
 #[async_trait]
@@ -34,6 +36,11 @@ pub(crate) trait Source: Send + Sync + 'static {
     /// next snapshot, are passed over.
     async fn read_after(&self, after: Seq, budget: Budget) -> Result<Vec<Item>>;
 
+    /// [`Source::read_after`], as runs of lines.
+    async fn read_lines_after(&self, after: Seq, budget: Budget) -> Result<Vec<Item<Lines>>> {
+        Ok(run::lines(self.read_after(after, budget).await?))
+    }
+
     /// What lies before `before` (exclusive), newest first: at least one item if there is any. As for the rest like
     /// [`Source::read_after`].
     async fn read_before(&self, before: Seq, budget: Budget) -> Result<Vec<Item>>;
@@ -42,14 +49,11 @@ pub(crate) trait Source: Send + Sync + 'static {
 /// How much one read may bring: it stops after the item that reaches either bound.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
-    /// Items, at least 1.
+    /// Entries and holes, at least 1.
     pub(crate) entries: usize,
     /// Payload bytes.
     pub(crate) bytes: usize,
 }
-
-/// What a follower holds at most, apart from the one entry that exceeds it.
-const BATCH: Budget = Budget { entries: 256, bytes: 256 << 10 };
 
 /// A log, or none.
 #[derive(Clone, Debug)]
@@ -91,9 +95,9 @@ fn same(a: &Arc<Lineage>, b: &Arc<Lineage>) -> bool {
 
 /// A piece of a log as read from storage.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Item {
-    /// A good entry.
-    Entry(Entry),
+pub(crate) enum Item<E = Entry> {
+    /// Good entries: one, or several in a row.
+    Entry(E),
     /// The entries from `first` to `last`, both inclusive, are damaged.
     Hole {
         /// Seq of the first one.
@@ -103,11 +107,11 @@ pub(crate) enum Item {
     },
 }
 
-impl Item {
+impl<E: Run> Item<E> {
     /// Seq of the first entry that this is about.
     pub(crate) fn first(&self) -> Seq {
         match self {
-            Self::Entry(entry) => entry.seq,
+            Self::Entry(run) => run.first(),
             Self::Hole { first, .. } => *first,
         }
     }
@@ -115,7 +119,7 @@ impl Item {
     /// Seq of the last entry that this is about.
     pub(crate) fn last(&self) -> Seq {
         match self {
-            Self::Entry(entry) => entry.seq,
+            Self::Entry(run) => run.last(),
             Self::Hole { last, .. } => *last,
         }
     }
@@ -124,7 +128,7 @@ impl Item {
 /// Follows `source` from `start`; the place is fixed when this returns. The caller has checked that the project exists.
 ///
 /// A log that does not exist counts as an empty one, so a cursor into it is told as a gap at once.
-pub(crate) async fn follow(source: Arc<dyn Source>, start: Start) -> Result<LogStream> {
+pub(crate) async fn follow<E: Run>(source: Arc<dyn Source>, start: Start) -> Result<LogStream<E>> {
     let watch = source.watch();
     let mut follower = Follower {
         source,
@@ -143,7 +147,7 @@ pub(crate) async fn follow(source: Arc<dyn Source>, start: Start) -> Result<LogS
         Start::Now => follower.view.position(follower.view.bounds.head).into(),
         Start::After(cursor) => cursor,
     };
-    let events = stream::unfold(follower, |mut follower| async {
+    let events = stream::unfold(follower, |mut follower: Follower<E>| async {
         let event = follower.next().await?;
         Some((event, follower))
     });
@@ -183,7 +187,7 @@ impl From<Presence> for View {
     }
 }
 
-struct Follower {
+struct Follower<E> {
     source: Arc<dyn Source>,
     watch: watch::Receiver<u64>,
     /// The newest look at the log.
@@ -195,12 +199,12 @@ struct Follower {
     /// The head at the start, until [`LogEvent::CaughtUp`] was told.
     caught_up_at: Option<Seq>,
     /// Events not handed out yet: those of one batch.
-    ready: VecDeque<LogEvent>,
+    ready: VecDeque<LogEvent<E>>,
     ended: bool,
 }
 
-impl Follower {
-    async fn next(&mut self) -> Option<Result<LogEvent>> {
+impl<E: Run> Follower<E> {
+    async fn next(&mut self) -> Option<Result<LogEvent<E>>> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Some(Ok(event));
@@ -237,7 +241,7 @@ impl Follower {
         }
         // A replay that never has to wait for storage must still let other tasks run.
         tokio::task::consume_budget().await;
-        let items = self.source.read_after(after, BATCH).await?;
+        let items = E::read_after(&*self.source, after, E::BATCH).await?;
         let fresh = self.look().await?;
         if fresh.agrees(&self.view) {
             self.deliver(after, items, &fresh);
@@ -275,7 +279,7 @@ impl Follower {
     }
 
     /// Queues the items that go on from `after` without a hole that nobody declared.
-    fn deliver(&mut self, after: Seq, items: Vec<Item>, fresh: &View) {
+    fn deliver(&mut self, after: Seq, items: Vec<Item<E>>, fresh: &View) {
         let head = fresh.bounds.head;
         let mut place = after;
         let mut beyond = None;
@@ -287,18 +291,17 @@ impl Follower {
                 beyond = Some(item.first());
                 break;
             }
-            if matches!(item, Item::Hole { .. }) && place < fresh.bounds.horizon {
-                // Not damaged, but compacted since: the next look tells.
-                return;
-            }
-            let last = item.last().min(head);
-            let position = fresh.position(last);
             match item {
-                Item::Entry(entry) => self.ready.push_back(LogEvent::Entry { entry, position }),
-                Item::Hole { .. } => self.tell_corrupt(last - place, position),
+                Item::Entry(run) => place = self.deliver_run(place, run, fresh),
+                // Not damaged, but compacted since: the next look tells.
+                Item::Hole { .. } if place < fresh.bounds.horizon => return,
+                Item::Hole { last, .. } => {
+                    let position = fresh.position(last.min(head));
+                    self.tell_corrupt(position.seq - place, position);
+                    self.advance(position);
+                    place = position.seq;
+                }
             }
-            self.advance(position);
-            place = last;
         }
         if place == after && fresh.bounds.horizon <= after && after < head {
             // The log claims entries here and storage has none: never pass that in silence.
@@ -306,6 +309,26 @@ impl Follower {
             self.tell_corrupt(last - after, fresh.position(last));
             self.advance(fresh.position(last));
         }
+    }
+
+    /// Queues what lies after `place` up to the head, in parts where something else is to be told between, or where the
+    /// epoch changes. Returns the seq reached.
+    fn deliver_run(&mut self, mut place: Seq, run: E, fresh: &View) -> Seq {
+        let head = fresh.bounds.head;
+        let mut rest = if run.first() <= place { run.split(place).1 } else { Some(run) };
+        while let Some(run) = rest.filter(|run| run.first() <= head) {
+            let last = run.last().min(head).min(fresh.lineage.end_of_piece(run.first()));
+            let (run, behind) = match self.caught_up_at.filter(|target| (run.first()..last).contains(target)) {
+                Some(target) => run.split(target),
+                None => run.split(last),
+            };
+            place = run.last();
+            let position = fresh.position(place);
+            self.ready.push_back(LogEvent::Entry { entry: run, position });
+            self.advance(position);
+            rest = behind;
+        }
+        place
     }
 
     fn tell_corrupt(&mut self, lost: u64, resumes_after: Position) {

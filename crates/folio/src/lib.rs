@@ -25,11 +25,13 @@ mod hub;
 pub mod json;
 pub mod limits;
 pub mod lineage;
+mod lines;
 pub mod log;
 pub mod memory;
 pub mod name;
 mod page;
 mod request;
+mod run;
 
 pub use blob::{
     BlobStore, ByteStream, FileInfo, FileList, FileListOptions, FileRange, FileRead, FileReadOptions, WriteCondition,
@@ -47,6 +49,7 @@ pub use ext::{AppendLogExt, BlobStoreExt, JsonKvExt, ProjectExt};
 pub use json::Json;
 pub use limits::Limits;
 pub use lineage::{Bounds, Gap, GapReason, Lineage, Piece, Resolved};
+pub use lines::Lines;
 pub use log::{
     AppendLog, AppendOptions, AppendOutcome, Appended, Data, Entry, LogEvent, LogStatus, LogStream, Order, Page, ReadOptions,
     Start, Truncated,

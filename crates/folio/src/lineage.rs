@@ -178,6 +178,11 @@ impl Lineage {
         Position { epoch: holder.map_or(self.open, |piece| piece.epoch), seq }
     }
 
+    /// The last seq of the piece that holds `seq`; the open one has no end.
+    pub(crate) fn end_of_piece(&self, seq: Seq) -> Seq {
+        self.ended.iter().find(|piece| piece.last >= seq).map_or(Seq::MAX, |piece| piece.last)
+    }
+
     /// Judges a cursor: where to go on, and what must be told first.
     ///
     /// | cursor | place | gap |

@@ -5,11 +5,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
 
 use crate::cursor::{Cursor, Position, Seq};
 use crate::error::Result;
 use crate::json::Json;
 use crate::lineage::{Gap, Piece};
+use crate::lines::Lines;
 use crate::name::LogName;
 
 /// What an entry holds.
@@ -133,9 +135,9 @@ impl Default for ReadOptions {
 
 /// A page of entries, and where the log stood when it was read.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Page {
+pub struct Page<E = Entry> {
     /// In the order asked for. A page ends before a hole.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<E>,
     /// Stands before the first entry in page order: what is missing there. One of damage reaches in both orders from
     /// `requested` to `resumes_after`. One of `since` stands below all entries, so descending it comes last: on a page
     /// without entries.
@@ -193,20 +195,20 @@ pub enum Start {
     After(Cursor),
 }
 
-/// One event of a subscription.
+/// One event of a subscription, to entries or to [`Lines`].
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum LogEvent {
+pub enum LogEvent<E = Entry> {
     /// The subscription is live: the first event from [`Start::Now`]; else told once, when delivery reaches the head
     /// as it was when the subscription began (or the head there is, where that one was lost).
     CaughtUp {
         /// The position reached.
         head: Position,
     },
-    /// The next entry.
+    /// The next entry; as [`Lines`], one or more in a row, all of one epoch.
     Entry {
         /// The entry.
-        entry: Entry,
-        /// Its position; a cursor to go on from.
+        entry: E,
+        /// Its position (as lines: that of the last one); a cursor to go on from.
         position: Position,
     },
     /// A hole, before delivery goes on past it.
@@ -220,8 +222,20 @@ pub enum LogEvent {
     Deleted,
 }
 
+impl LogEvent {
+    fn into_lines(self) -> LogEvent<Lines> {
+        match self {
+            Self::CaughtUp { head } => LogEvent::CaughtUp { head },
+            Self::Entry { entry, position } => LogEvent::Entry { entry: Lines::from(&entry), position },
+            Self::Gap(gap) => LogEvent::Gap(gap),
+            Self::Closed { head } => LogEvent::Closed { head },
+            Self::Deleted => LogEvent::Deleted,
+        }
+    }
+}
+
 /// A subscription: a cursor over the log, not a queue, so a slow reader costs no memory. Drop it to end it.
-pub type LogStream = BoxStream<'static, Result<LogEvent>>;
+pub type LogStream<E = Entry> = BoxStream<'static, Result<LogEvent<E>>>;
 
 /// How long a driver that is shared by several daemons may wait for news of a newer cursor.
 pub const SETTLE_TIME: Duration = Duration::from_secs(2);
@@ -264,6 +278,18 @@ pub trait AppendLog: Send + Sync {
     /// # Errors
     /// Only [`NoProject`](crate::Error::NoProject) and failures to read; a cursor that can't be met is a gap.
     async fn subscribe(&self, start: Start) -> Result<LogStream>;
+
+    /// As [`read`](Self::read), for those who pass the entries on as text. Descending, each is a run of its own.
+    async fn read_lines(&self, options: ReadOptions) -> Result<Page<Lines>> {
+        let Page { entries, gap, first, head, lineage, next, next_before } = self.read(options).await?;
+        let entries = entries.iter().map(Lines::from).collect();
+        Ok(Page { entries, gap, first, head, lineage, next, next_before })
+    }
+
+    /// As [`subscribe`](Self::subscribe), for those who pass the entries on as text.
+    async fn subscribe_lines(&self, start: Start) -> Result<LogStream<Lines>> {
+        Ok(self.subscribe(start).await?.map_ok(LogEvent::into_lines).boxed())
+    }
 
     /// Compacts: removes the entries up to and including `up_to`, clamped to the head. After a crash the old log or
     /// the new one is there. Works on a closed log too.

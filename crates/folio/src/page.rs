@@ -8,13 +8,14 @@ use crate::error::Result;
 use crate::follow::{Budget, Item, Presence, Snapshot, Source};
 use crate::limits::Limits;
 use crate::lineage::{Gap, GapReason};
-use crate::log::{Entry, Order, Page, ReadOptions};
+use crate::log::{Order, Page, ReadOptions};
+use crate::run::Run;
 
 /// Reads a page; `None` where the log does not exist.
 ///
 /// # Errors
 /// [`Error::Invalid`](crate::Error::Invalid) for a bad limit; what the source answers.
-pub(crate) async fn page(source: &dyn Source, options: &ReadOptions) -> Result<Option<Page>> {
+pub(crate) async fn page<E: Run>(source: &dyn Source, options: &ReadOptions) -> Result<Option<Page<E>>> {
     Limits::check_page(options.limit)?;
     let mut presence = source.snapshot().await?;
     loop {
@@ -24,8 +25,8 @@ pub(crate) async fn page(source: &dyn Source, options: &ReadOptions) -> Result<O
             Budget { entries: options.limit.min(usize::try_from(plan.width()).unwrap_or(usize::MAX)), bytes: options.max_bytes };
         let items = match options.order {
             _ if plan.width() == 0 => Vec::new(),
-            Order::Asc => source.read_after(plan.floor, budget).await?,
-            Order::Desc => source.read_before(plan.top + 1, budget).await?,
+            Order::Asc => E::read_after(source, plan.floor, budget).await?,
+            Order::Desc => E::read_before(source, plan.top + 1, budget).await?,
         };
         presence = source.snapshot().await?;
         let Presence::Live(fresh) = &presence else { continue };
@@ -67,15 +68,15 @@ impl<'a> Plan<'a> {
     }
 
     /// `None`: entries went by compaction while they were read.
-    fn ascending(&self, items: Vec<Item>, moved: bool) -> Option<Page> {
+    fn ascending<E: Run>(&self, items: Vec<Item<E>>, moved: bool) -> Option<Page<E>> {
         let mut entries = Vec::with_capacity(items.len());
         let mut gap = self.floor_gap;
         let mut place = self.floor;
         for item in fill(items, self.floor, self.top, Order::Asc, moved)? {
             match item {
-                Item::Entry(entry) => {
-                    place = entry.seq;
-                    entries.push(entry);
+                Item::Entry(run) => {
+                    place = run.last();
+                    entries.push(run);
                 }
                 Item::Hole { first, last } if entries.is_empty() && gap.is_none() => {
                     gap = Some(self.corrupt(first, last));
@@ -88,15 +89,15 @@ impl<'a> Plan<'a> {
     }
 
     /// `None`: entries went by compaction while they were read.
-    fn descending(&self, items: Vec<Item>, moved: bool) -> Option<Page> {
+    fn descending<E: Run>(&self, items: Vec<Item<E>>, moved: bool) -> Option<Page<E>> {
         let mut entries = Vec::with_capacity(items.len());
         let mut gap = None;
         let mut lowest = self.top.max(self.floor) + 1;
         for item in fill(items, self.floor, self.top, Order::Desc, moved)? {
             match item {
-                Item::Entry(entry) => {
-                    lowest = entry.seq;
-                    entries.push(entry);
+                Item::Entry(run) => {
+                    lowest = run.first();
+                    entries.push(run);
                 }
                 Item::Hole { first, last } if entries.is_empty() && gap.is_none() => {
                     gap = Some(self.corrupt(first, last));
@@ -130,7 +131,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn page(&self, entries: Vec<Entry>, gap: Option<Gap>, next: Option<Position>, next_before: Option<Seq>) -> Page {
+    fn page<E>(&self, entries: Vec<E>, gap: Option<Gap>, next: Option<Position>, next_before: Option<Seq>) -> Page<E> {
         Page {
             entries,
             gap,
@@ -145,7 +146,7 @@ impl<'a> Plan<'a> {
 
 /// Cuts `items` to the seqs after `floor` up to `top`, and makes holes of what is missing between them or at their
 /// beginning. `None` where it may be missing because the horizon moved.
-fn fill(items: Vec<Item>, floor: Seq, top: Seq, order: Order, moved: bool) -> Option<Vec<Item>> {
+fn fill<E: Run>(items: Vec<Item<E>>, floor: Seq, top: Seq, order: Order, moved: bool) -> Option<Vec<Item<E>>> {
     let mut filled = Vec::with_capacity(items.len());
     // What is left to be told of: after `low`, up to and including `high`.
     let (mut low, mut high) = (floor, top);
@@ -171,9 +172,9 @@ fn fill(items: Vec<Item>, floor: Seq, top: Seq, order: Order, moved: bool) -> Op
             Order::Asc => low = last,
             Order::Desc => high = first - 1,
         }
-        filled.push(match item {
-            Item::Entry(entry) => Item::Entry(entry),
-            Item::Hole { .. } => Item::Hole { first, last },
+        filled.extend(match item {
+            Item::Entry(run) => part(run, first, last).map(Item::Entry),
+            Item::Hole { .. } => Some(Item::Hole { first, last }),
         });
     }
     if filled.is_empty() && low < high {
@@ -183,6 +184,12 @@ fn fill(items: Vec<Item>, floor: Seq, top: Seq, order: Order, moved: bool) -> Op
         filled.push(Item::Hole { first: low + 1, last: high });
     }
     Some(filled)
+}
+
+/// What of a run lies from `first` to `last`, both in it.
+fn part<E: Run>(run: E, first: Seq, last: Seq) -> Option<E> {
+    let run = if run.first() < first { run.split(first - 1).1? } else { run };
+    Some(run.split(last).0)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
-use folio::{AppendLog, LogEvent, LogStream, Position, Result, Start};
+use folio::{AppendLog, Lines, LogEvent, LogStream, Position, Result, Start};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -262,7 +262,7 @@ struct Pump {
 impl Pump {
     async fn run(self, log: Arc<dyn AppendLog>) {
         // A log that can't be followed has no feed: whoever wants to join it learns why from a subscription of its own.
-        if let Ok(mut events) = log.subscribe(Start::Now).await {
+        if let Ok(mut events) = log.subscribe_lines(Start::Now).await {
             drop(log);
             let mut at = Position::START;
             while let Some(event) = events.next().await {
@@ -310,7 +310,7 @@ impl Feed {
 
 /// A chunk in the making.
 struct Frames {
-    text: String,
+    text: Vec<u8>,
     after: Position,
     at: Position,
     marks: Vec<(Position, u32)>,
@@ -319,11 +319,11 @@ struct Frames {
 
 impl Frames {
     fn new(after: Position) -> Self {
-        Self { text: String::new(), after, at: after, marks: Vec::new(), last: false }
+        Self { text: Vec::new(), after, at: after, marks: Vec::new(), last: false }
     }
 
     /// Takes an event and all that are ready behind it, up to a piece.
-    fn fill(mut self, event: Result<LogEvent>, events: &mut LogStream) -> Chunk {
+    fn fill(mut self, event: Result<LogEvent<Lines>>, events: &mut LogStream<Lines>) -> Chunk {
         let mut next = Some(event);
         while let Some(event) = next {
             self.add(event);
@@ -334,11 +334,17 @@ impl Frames {
         Chunk { bytes: self.text.into(), after, marks: self.marks, last: self.last }
     }
 
-    fn add(&mut self, event: Result<LogEvent>) {
+    fn add(&mut self, event: Result<LogEvent<Lines>>) {
         match event {
             // Each reader is told of its own.
             Ok(LogEvent::CaughtUp { head }) => {
                 self.at = head;
+                return;
+            }
+            Ok(LogEvent::Entry { entry, position }) => {
+                self.at = position;
+                let marks = &mut self.marks;
+                frame::entries(&mut self.text, &entry, position.epoch, |at, end| marks.push((at, mark(end))));
                 return;
             }
             Ok(event) => {
@@ -350,12 +356,16 @@ impl Frames {
                 self.last = true;
             }
         }
-        self.marks.push((self.at, u32::try_from(self.text.len()).unwrap_or(u32::MAX)));
+        self.marks.push((self.at, mark(self.text.len())));
     }
 }
 
+fn mark(end: usize) -> u32 {
+    u32::try_from(end).unwrap_or(u32::MAX)
+}
+
 /// Where a reader is after an event.
-pub(super) fn reached(event: &LogEvent) -> Option<Position> {
+pub(super) fn reached<E>(event: &LogEvent<E>) -> Option<Position> {
     match event {
         LogEvent::Entry { position, .. } => Some(*position),
         LogEvent::CaughtUp { head } | LogEvent::Closed { head } => Some(*head),

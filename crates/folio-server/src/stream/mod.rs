@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use folio::{AppendLog, LogName, LogStream, ProjectId};
+use folio::{AppendLog, Lines, LogName, LogStream, ProjectId};
 use tokio::sync::OwnedSemaphorePermit;
 
 use self::fan::Fans;
@@ -42,7 +42,7 @@ pub(crate) struct Open {
     pub(crate) place: Place,
     pub(crate) log: Arc<dyn AppendLog>,
     /// From where the client wants to go on.
-    pub(crate) events: LogStream,
+    pub(crate) events: LogStream<Lines>,
     pub(crate) permit: OwnedSemaphorePermit,
 }
 

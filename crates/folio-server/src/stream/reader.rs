@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
-use folio::{Cursor, LogEvent, LogStream, Position, Start};
+use folio::{Cursor, Lines, LogEvent, LogStream, Position, Start};
 use futures_util::{FutureExt, StreamExt};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -21,7 +21,7 @@ use crate::sse;
 use crate::state::App;
 
 /// Serves an event stream on a connection that is nobody else's any more; `head` begins the answer.
-pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, head: String, open: Open) {
+pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, head: Vec<u8>, open: Open) {
     let Open { place, log, events, permit } = open;
     let Ok(team) = app.fanout.start(&app) else { return };
     let feed = app.fanout.feed(&place, &log, team);
@@ -47,8 +47,8 @@ pub(super) async fn resume(
         return;
     }
     let Ok(_turn) = app.catching_up.acquire().await else { return };
-    let mut out = String::new();
-    let events = match feed.log.subscribe(Start::After(Cursor::from(at))).await {
+    let mut out = Vec::new();
+    let events = match feed.log.subscribe_lines(Start::After(Cursor::from(at))).await {
         Ok(events) => events,
         Err(error) => {
             sse::farewell(&mut out, &error);
@@ -62,8 +62,8 @@ pub(super) async fn resume(
 struct Reader {
     stream: TcpStream,
     /// Frames that are not written yet.
-    out: String,
-    events: LogStream,
+    out: Vec<u8>,
+    events: LogStream<Lines>,
     /// What it has been told of, with what is in `out`.
     at: Option<Position>,
     /// It was told that it has caught up.
@@ -74,7 +74,7 @@ struct Reader {
 
 /// What there is to do next.
 enum Next {
-    Event(Option<folio::Result<LogEvent>>),
+    Event(Option<folio::Result<LogEvent<Lines>>>),
     /// The feed may let it in now.
     Try,
     Silence,
@@ -113,7 +113,7 @@ impl Reader {
             match self.wait(app, &mut moves).await {
                 Next::Event(event) => self.take(event),
                 Next::Try => {}
-                Next::Silence => self.out.push_str(frame::KEEP_ALIVE),
+                Next::Silence => self.out.extend_from_slice(frame::KEEP_ALIVE),
                 Next::Over => return,
             }
         }
@@ -122,7 +122,7 @@ impl Reader {
     /// Writes what there is. False: the client takes it too slowly, or the server stops.
     async fn write(&mut self, app: &App) -> bool {
         let mut draining = app.draining.clone();
-        let mut left = self.out.as_bytes();
+        let mut left = self.out.as_slice();
         while !left.is_empty() {
             let written = tokio::select! {
                 written = timeout(app.config.write_timeout, self.stream.write(left)) => written,
@@ -133,12 +133,13 @@ impl Reader {
                 _ => return false,
             }
         }
-        // A reader that has caught up needs none any more.
-        self.out = String::new();
+        self.out.clear();
         true
     }
 
     async fn wait(&mut self, app: &App, moves: &mut watch::Receiver<u64>) -> Next {
+        // Who waits holds no buffer.
+        self.out = Vec::new();
         let mut draining = app.draining.clone();
         tokio::select! {
             event = self.events.next() => Next::Event(event),
@@ -149,7 +150,7 @@ impl Reader {
         }
     }
 
-    fn take(&mut self, event: Option<folio::Result<LogEvent>>) {
+    fn take(&mut self, event: Option<folio::Result<LogEvent<Lines>>>) {
         match event {
             Some(Ok(event)) => {
                 self.at = reached(&event).or(self.at);

@@ -14,6 +14,38 @@ use crate::lineage::{Bounds, Lineage};
 use crate::log::{Data, Entry};
 
 /// A log in memory that can be made to change at the very moments that matter to its readers.
+/// Some log or other, with holes, several pieces and a horizon.
+pub(crate) fn any(seed: u64) -> Arc<Script> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let log = Script::new(random.u64(0..9));
+    for epoch in 200..200 + random.u64(0..3) {
+        log.cut(log.head().saturating_sub(random.u64(0..2)), epoch);
+        log.append(random.u64(0..5));
+        if random.bool() {
+            let first = log.head() + 1;
+            log.change(|log| log.items.extend([Item::Hole { first, last: first + 1 }, entry(first + 2)]));
+        }
+    }
+    if random.bool() {
+        log.truncate(random.u64(0..4));
+    }
+    log.change(|log| log.per_read = random.usize(1..9));
+    log
+}
+
+/// A line of an entry.
+pub(crate) fn read(line: &[u8]) -> Entry {
+    #[derive(serde::Deserialize)]
+    struct Told<'a> {
+        seq: Seq,
+        ts: u64,
+        #[serde(borrow)]
+        data: &'a serde_json::value::RawValue,
+    }
+    let Told { seq, ts, data } = serde_json::from_slice(line).unwrap();
+    Entry { seq, ts, data: Data::Json(Json::trusted(data.get())) }
+}
+
 pub(crate) struct Script {
     log: Mutex<Log>,
     watch: watch::Sender<u64>,

@@ -2,12 +2,33 @@ use futures_util::FutureExt;
 use tokio::task::unconstrained;
 
 use super::script::Moment::{AfterRead, BeforeRead, Look};
-use super::script::{Script, entry};
+use super::script::{Script, any, entry, read};
 use super::*;
 
 async fn from(source: &Arc<Script>, start: &str) -> LogStream {
     let start = if start == "now" { Start::Now } else { Start::After(start.parse().unwrap()) };
     follow(Arc::clone(source) as Arc<dyn Source>, start).await.unwrap()
+}
+
+/// The events of a subscription to lines, entry by entry.
+fn flat(event: Result<LogEvent<Lines>>) -> Vec<Result<LogEvent>> {
+    let one = match event {
+        Ok(LogEvent::Entry { entry: lines, position }) => {
+            assert_eq!(position.seq, lines.last());
+            let told = |line: &[u8]| {
+                let entry = read(line);
+                let position = Position { seq: entry.seq, ..position };
+                Ok(LogEvent::Entry { entry, position })
+            };
+            return lines.iter().map(told).collect();
+        }
+        Ok(LogEvent::CaughtUp { head }) => Ok(LogEvent::CaughtUp { head }),
+        Ok(LogEvent::Gap(gap)) => Ok(LogEvent::Gap(gap)),
+        Ok(LogEvent::Closed { head }) => Ok(LogEvent::Closed { head }),
+        Ok(LogEvent::Deleted) => Ok(LogEvent::Deleted),
+        Err(error) => Err(error),
+    };
+    vec![one]
 }
 
 /// Everything that is told before the stream would wait, in short: `=` caught up, `|` ended.
@@ -290,7 +311,7 @@ async fn an_error_is_told_and_ends_the_stream() {
     assert_eq!(told(&mut stream), "=100-2");
     log.change(|log| log.broken = true);
     assert_eq!(told(&mut stream), "retry |");
-    assert!(follow(log, Start::Now).await.is_err());
+    assert!(follow::<Entry>(log, Start::Now).await.is_err());
 }
 
 #[tokio::test]
@@ -350,5 +371,25 @@ async fn every_entry_once_while_appends_and_compactions_run() {
     let head = log.head();
     for reader in readers {
         assert_eq!(reader.await.unwrap(), head);
+    }
+}
+
+#[tokio::test]
+async fn lines_tell_what_entries_tell() {
+    for seed in 0..200 {
+        let log = any(seed);
+        for start in ["now", "0", "0-0", "100-3", "7", "200-9", "50-1", "99"] {
+            let mut entries = from(&log, start).await;
+            let at = if start == "now" { Start::Now } else { Start::After(start.parse().unwrap()) };
+            let lines = follow::<Lines>(Arc::clone(&log) as Arc<dyn Source>, at).await.unwrap();
+            let mut lines = lines.flat_map(|event| stream::iter(flat(event))).boxed();
+            for _ in 0..2 {
+                assert_eq!(told(&mut lines), told(&mut entries), "{seed} from {start}");
+                log.append(3);
+            }
+            log.change(|log| log.closed = true);
+            assert_eq!(told(&mut lines), told(&mut entries), "{seed} from {start}");
+            log.change(|log| log.closed = false);
+        }
     }
 }

@@ -3,17 +3,18 @@
 //! A line is JSON with its members in a fixed order and the payload last, so that reading is slicing. `crc` is CRC-32C
 //! over the line without the member `crc` itself and without the newline.
 
+mod header;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::cursor::{END, Epoch, Seq};
-use crate::error::{Error, Result};
+pub(crate) use self::header::Header;
+use crate::cursor::{END, Seq};
 use crate::json::Json;
-use crate::lineage::{Lineage, Piece};
+use crate::lines::push_number;
 use crate::log::{Data, Entry};
-use crate::name::LogName;
 use crate::request::{Digest, Keyed};
 
 /// The format this code writes, and the newest it reads.
@@ -58,6 +59,8 @@ pub(crate) struct Line<'a> {
     pub(crate) more: u64,
     pub(crate) end: UnitEnd,
     pub(crate) body: Body<'a>,
+    /// The line without what stands between `ts` and the payload: what readers are told, in two parts.
+    pub(crate) told: [&'a [u8]; 2],
 }
 
 impl Line<'_> {
@@ -101,23 +104,6 @@ struct Extras<'a> {
     key: Option<(&'a str, &'a str)>,
 }
 
-fn push_number(out: &mut Vec<u8>, number: u64) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    let mut rest = number;
-    loop {
-        at -= 1;
-        if let Some(digit) = digits.get_mut(at) {
-            *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-        }
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(at..).unwrap_or_default());
-}
-
 /// Begins a line and returns where it begins.
 fn open(out: &mut Vec<u8>, seq: Seq, ts: u64, more: u64, end: UnitEnd) -> usize {
     let start = out.len();
@@ -149,8 +135,8 @@ fn finish(out: &mut Vec<u8>, start: usize, body: impl FnOnce(&mut Vec<u8>)) {
     let head = out.get(start..head_end).unwrap_or_default();
     let sum = crc32c::crc32c_append(crc32c::crc32c(head), out.get(body_start..).unwrap_or_default());
     let place = head_end + CRC_OPEN.len();
-    if let Some(digits) = out.get_mut(place..place + 8) {
-        digits.copy_from_slice(format!("{sum:08x}").as_bytes());
+    if let Some(written) = out.get_mut(place..place + 8) {
+        written.copy_from_slice(&digits(sum));
     }
     out.push(b'\n');
 }
@@ -195,22 +181,35 @@ fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
 /// Where the member `crc` stands in a line whose sum is right; it is looked for in the first `head` bytes.
 fn verified_crc(line: &[u8], head: usize) -> Option<usize> {
     let at = find(line.get(..head.min(line.len()))?, CRC_OPEN)?;
-    let digits = line.get(at + CRC_OPEN.len()..at + CRC_OPEN.len() + 8)?;
-    let lower_hex = digits.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b));
-    if !lower_hex || line.get(at + CRC_LEN - 1) != Some(&b'"') {
-        return None;
-    }
-    let told = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    let sum = crc32c::crc32c_append(crc32c::crc32c(line.get(..at)?), line.get(at + CRC_LEN..)?);
-    (sum == told).then_some(at)
+    verifies(line, at).then_some(at)
 }
 
-/// Takes decimal digits from the front.
+/// True where the member `crc` stands at `at` and tells the sum of the line.
+fn verifies(line: &[u8], at: usize) -> bool {
+    let Some((head, rest)) = line.split_at_checked(at) else { return false };
+    let Some((member, tail)) = rest.split_at_checked(CRC_LEN) else { return false };
+    let sum = crc32c::crc32c_append(crc32c::crc32c(head), tail);
+    member.strip_prefix(CRC_OPEN).and_then(|told| told.strip_suffix(b"\"")) == Some(&digits(sum)[..])
+}
+
+/// A sum as it is written.
+fn digits(sum: u32) -> [u8; 8] {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    std::array::from_fn(|place| HEX.get((sum >> (28 - 4 * place)) as usize & 15).copied().unwrap_or_default())
+}
+
+/// Takes decimal digits from the front, without a 0 before others.
 fn number(text: &mut &[u8]) -> Option<u64> {
-    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
-    let (head, rest) = text.split_at_checked(digits)?;
+    let mut number = 0_u64;
+    let mut rest = *text;
+    while let Some((digit @ b'0'..=b'9', after)) = rest.split_first() {
+        number = number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+        rest = after;
+    }
+    let digits = text.len() - rest.len();
+    let good = digits == 1 || (digits > 1 && !text.starts_with(b"0"));
     *text = rest;
-    std::str::from_utf8(head).ok()?.parse().ok()
+    good.then_some(number)
 }
 
 /// Takes `{"seq":…,"ts":…` from the front.
@@ -227,12 +226,10 @@ fn beginning(line: &mut &[u8]) -> Option<(Seq, u64)> {
 pub(crate) fn parse(line: &[u8]) -> Option<Line<'_>> {
     let mut rest = line;
     let (seq, ts) = beginning(&mut rest)?;
-    let crc_at = verified_crc(line, LONGEST_HEAD)?;
+    let (crc_at, extras) = extras(line, rest)?;
     if seq >= END || ts >= END {
         return None;
     }
-    let members = rest.get(..rest.len().checked_sub(line.len() - crc_at)?)?;
-    let extras = if members.is_empty() { Extras::default() } else { parse_extras(members)? };
     let key = match extras.key {
         Some((key, request)) => Some(Keyed { key: Digest::parse(key)?, request: Digest::parse(request)? }),
         None => None,
@@ -250,9 +247,28 @@ pub(crate) fn parse(line: &[u8]) -> Option<Line<'_>> {
     } else {
         Body::Other
     };
-    let line = Line { seq, ts, more: extras.more, end: UnitEnd { entries: extras.n, key }, body };
+    let told = [line.get(..line.len() - rest.len())?, tail.as_bytes()];
+    let line = Line { seq, ts, more: extras.more, end: UnitEnd { entries: extras.n, key }, body, told };
     // Entries count from 1.
     (seq > 0 || !line.is_entry()).then_some(line)
+}
+
+/// Where the sum of a line that verifies stands, and what is told between `ts`, after which `rest` begins, and the sum.
+fn extras<'a>(line: &'a [u8], rest: &'a [u8]) -> Option<(usize, Extras<'a>)> {
+    // Most lines have no member there, or only `more`: those need no parser.
+    let mut after = rest;
+    let more = after.strip_prefix(b",\"more\":").and_then(|mut digits| {
+        let more = number(&mut digits)?;
+        after = digits;
+        Some(more)
+    });
+    let at = line.len() - after.len();
+    if after.starts_with(CRC_OPEN) && at < LONGEST_HEAD - CRC_OPEN.len() {
+        return verifies(line, at).then(|| (at, Extras { more: more.unwrap_or_default(), ..Extras::default() }));
+    }
+    let at = verified_crc(line, LONGEST_HEAD)?;
+    let members = rest.get(..rest.len().checked_sub(line.len() - at)?)?;
+    Some((at, if members.is_empty() { Extras::default() } else { parse_extras(members)? }))
 }
 
 fn parse_extras(members: &[u8]) -> Option<Extras<'_>> {
@@ -312,104 +328,6 @@ pub(crate) fn parse_adopted(line: &[u8]) -> Option<Entry> {
 pub(crate) fn looks_adopted(first_line: &[u8]) -> bool {
     first_line.starts_with(START)
         && find(first_line, CRC_OPEN).is_none_or(|at| find(first_line, b"\"data\":").is_some_and(|data| data < at))
-}
-
-/// The first line of a segment that Folio made.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Header {
-    pub(crate) lineage: Lineage,
-    /// Inode and birth time (nanoseconds) of the file that this header was written into.
-    pub(crate) id: (u64, u64),
-    /// The seq before the first entry of this segment.
-    pub(crate) base: Seq,
-    pub(crate) horizon: Seq,
-    pub(crate) closed: bool,
-    /// The log that this one was forked from, whose marker goes with it.
-    pub(crate) fork_of: Option<LogName>,
-    pub(crate) ts: u64,
-}
-
-#[derive(Deserialize)]
-struct RawHeader {
-    folio: u64,
-    epoch: Epoch,
-    id: (u64, u64),
-    prev: Vec<(Epoch, Seq)>,
-    base: Seq,
-    horizon: Seq,
-    #[serde(default)]
-    closed: bool,
-    #[serde(default)]
-    fork: Option<String>,
-    #[serde(default)]
-    needs: Vec<String>,
-    ts: u64,
-}
-
-impl Header {
-    /// Appends the header line.
-    pub(crate) fn push(&self, out: &mut Vec<u8>) {
-        let prev: Vec<String> = self.lineage.ended().iter().map(|piece| format!("[{},{}]", piece.epoch, piece.last)).collect();
-        let closed = if self.closed { ",\"closed\":true" } else { "" };
-        let fork = self.fork_of.as_ref().map_or(String::new(), |source| format!(",\"fork\":\"{}\"", source.encoded()));
-        let start = out.len();
-        out.extend_from_slice(
-            format!(
-                "{{\"folio\":{FORMAT},\"epoch\":{},\"id\":[{},{}],\"prev\":[{}],\"base\":{},\"horizon\":{}{closed}{fork},\"ts\":{}",
-                self.lineage.epoch(),
-                self.id.0,
-                self.id.1,
-                prev.join(","),
-                self.base,
-                self.horizon,
-                self.ts
-            )
-            .as_bytes(),
-        );
-        finish(out, start, |out| out.push(b'}'));
-    }
-
-    /// From the first line of a segment. `Ok(None)`: no header of ours, or a damaged one.
-    ///
-    /// # Errors
-    /// [`Error::NewerFormat`] for a verified header of a format, or with a need, that this code does not know.
-    pub(crate) fn parse(line: &[u8]) -> Result<Option<Self>> {
-        if !line.starts_with(b"{\"folio\":") || verified_crc(line, usize::MAX).is_none() {
-            return Ok(None);
-        }
-        let newer = |why: String| Error::NewerFormat { what: "the log".to_owned(), why };
-        let Ok(text) = std::str::from_utf8(line) else { return Ok(None) };
-        let Ok(raw) = serde_json::from_str::<RawHeader>(text) else {
-            let version = serde_json::from_str::<serde_json::Value>(text).ok().and_then(|value| value.get("folio")?.as_u64());
-            return match version {
-                Some(version) if version > FORMAT => Err(newer(format!("format {version}"))),
-                _ => Ok(None),
-            };
-        };
-        if raw.folio > FORMAT {
-            return Err(newer(format!("format {}", raw.folio)));
-        }
-        if let Some(need) = raw.needs.first() {
-            return Err(newer(format!("it needs {need:?}")));
-        }
-        let numbers = [raw.epoch, raw.base, raw.horizon, raw.ts]
-            .into_iter()
-            .chain(raw.prev.iter().flat_map(|&(epoch, last)| [epoch, last]));
-        if numbers.max().is_some_and(|largest| largest >= END) {
-            return Ok(None);
-        }
-        let ended = raw.prev.into_iter().map(|(epoch, last)| Piece { epoch, last }).collect();
-        let Ok(lineage) = Lineage::from_parts(ended, raw.epoch) else { return Ok(None) };
-        Ok(Some(Self {
-            lineage,
-            id: raw.id,
-            base: raw.base,
-            horizon: raw.horizon,
-            closed: raw.closed,
-            fork_of: raw.fork.as_deref().and_then(LogName::decode),
-            ts: raw.ts,
-        }))
-    }
 }
 
 #[cfg(test)]

@@ -1,18 +1,19 @@
 //! A segment file: its lines in order, its first and last ones, and where a seq stands in it. No index is kept.
 
+mod lines;
+mod scan;
+
+use self::lines::CHUNK;
+pub(crate) use self::lines::Lines;
+pub(crate) use self::scan::{Scanned, Stored, Stretch};
 use crate::cursor::Seq;
 use crate::error::Result;
 use crate::fs::line::{self, Header};
 use crate::fs::vfs::File;
 use crate::log::Entry;
 
-/// Longest line that is read whole, in bytes: well above the largest entry in base64. A longer one is damage.
-const MAX_LINE: usize = 64 << 20;
 /// Bisection stops at this distance, in bytes, and reading goes on line by line.
 const NEAR: u64 = 64 << 10;
-/// How much is read at once, in bytes.
-const CHUNK: usize = 64 << 10;
-
 /// Who wrote a segment, and so how its lines are judged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
@@ -47,7 +48,7 @@ impl Opening {
     /// Reads the first line of `file`.
     pub(crate) fn read(file: &File) -> Result<Self> {
         let len = file.len()?;
-        let mut lines = Lines::new(file, 0, len);
+        let mut lines = Lines::few(file, 0, len);
         let Some(line) = lines.next()? else { return Ok(Self { first: First::Adopted, start: 0, len }) };
         if let Some(header) = Header::parse(line.bytes)? {
             return Ok(Self { first: First::Header(Box::new(header)), start: line.next, len });
@@ -61,97 +62,6 @@ impl Opening {
 
     pub(crate) fn kind(&self) -> Kind {
         if self.first == First::Adopted { Kind::Adopted } else { Kind::Ours }
-    }
-}
-
-/// A line as it lies in the file.
-pub(crate) struct RawLine<'a> {
-    /// Offset of its first byte.
-    pub(crate) start: u64,
-    /// Offset after its newline, or the end of the file.
-    pub(crate) next: u64,
-    /// Without the newline; cut short where it is longer than any line can be.
-    pub(crate) bytes: &'a [u8],
-    /// False for a last line without a newline.
-    pub(crate) ended: bool,
-}
-
-/// The lines of a range of a file, one at a time, with bounded memory.
-pub(crate) struct Lines<'f> {
-    file: &'f File,
-    buffer: Vec<u8>,
-    /// Offset in the file of the first byte of `buffer`.
-    offset: u64,
-    /// Where the next line begins in `buffer`.
-    at: usize,
-    end: u64,
-}
-
-impl<'f> Lines<'f> {
-    /// Lines from the byte `from`, which must begin one, up to `end`.
-    pub(crate) fn new(file: &'f File, from: u64, end: u64) -> Self {
-        Self { file, buffer: Vec::new(), offset: from, at: 0, end }
-    }
-
-    /// Lines that begin after the byte `from`.
-    fn after(file: &'f File, from: u64, end: u64) -> Result<Self> {
-        let mut lines = Self::new(file, from, end);
-        lines.next()?;
-        Ok(lines)
-    }
-
-    /// The next line, or `None` at the end.
-    pub(crate) fn next(&mut self) -> Result<Option<RawLine<'_>>> {
-        let start = self.offset + self.at as u64;
-        if start >= self.end {
-            return Ok(None);
-        }
-        let mut searched = self.at;
-        let mut cut = 0_u64;
-        let newline = loop {
-            let unread = self.buffer.get(searched..).unwrap_or_default();
-            if let Some(found) = memchr::memchr(b'\n', unread) {
-                break Some(searched + found);
-            }
-            searched = self.buffer.len();
-            if searched - self.at > MAX_LINE {
-                let excess = searched - self.at - CHUNK;
-                cut += excess as u64;
-                self.offset += excess as u64;
-                self.buffer.drain(self.at + CHUNK..);
-                searched = self.buffer.len();
-            }
-            if !self.fill(&mut searched)? {
-                break None;
-            }
-        };
-        let stop = newline.unwrap_or(self.buffer.len());
-        let begin = self.at;
-        self.at = newline.map_or(stop, |at| at + 1);
-        let next = self.offset + self.at as u64;
-        debug_assert!(cut == 0 || next > start);
-        Ok(Some(RawLine { start, next, bytes: self.buffer.get(begin..stop).unwrap_or_default(), ended: newline.is_some() }))
-    }
-
-    /// Reads more; false at the end. `searched` moves with the buffer.
-    fn fill(&mut self, searched: &mut usize) -> Result<bool> {
-        if self.at > 0 {
-            self.buffer.drain(..self.at);
-            self.offset += self.at as u64;
-            *searched -= self.at;
-            self.at = 0;
-        }
-        let have = self.buffer.len();
-        let from = self.offset + have as u64;
-        // A long line is read in growing steps.
-        let want = CHUNK.max(have).min(usize::try_from(self.end.saturating_sub(from)).unwrap_or(usize::MAX));
-        if want == 0 {
-            return Ok(false);
-        }
-        self.buffer.resize(have + want, 0);
-        let got = self.file.read_at(self.buffer.get_mut(have..).unwrap_or_default(), from)?;
-        self.buffer.truncate(have + got);
-        Ok(got > 0)
     }
 }
 
@@ -330,7 +240,7 @@ fn near(file: &File, kind: Kind, (start, end): (u64, u64), before: Before, seq: 
 
 /// Seq of the first good line that begins after `from` and before `end`, and the offset after that line.
 fn first_good_after(file: &File, kind: Kind, from: u64, end: u64) -> Result<Option<(Seq, u64)>> {
-    let mut lines = Lines::after(file, from, end)?;
+    let mut lines = Lines::few_after(file, from, end)?;
     while let Some(raw) = lines.next()? {
         if let Some(seq) = sure(kind, raw.bytes) {
             return Ok(Some((seq, raw.next)));
@@ -351,56 +261,6 @@ pub(crate) fn cut_before(file: &File, kind: Kind, (start, end): (u64, u64), seq:
         }
     }
     Ok(cut)
-}
-
-/// Visits the good entries after `after` up to `last` (inclusive) in rising order, until `visit` says false. `before`
-/// tells of the first line.
-///
-/// Returns false if `visit` did. A hole shows as a step in the seqs of more than one.
-pub(crate) fn scan(
-    file: &File,
-    kind: Kind,
-    range: (u64, u64),
-    before: Before,
-    (after, last): (Seq, Seq),
-    visit: &mut dyn FnMut(Entry) -> bool,
-) -> Result<bool> {
-    let (from, before) = near(file, kind, range, before, after.saturating_add(1))?;
-    let mut lines = Lines::new(file, from, range.1);
-    let mut judge = Judge::new(before);
-    let mut seen = after;
-    let mut recovered: Option<Entry> = None;
-    while seen < last
-        && let Some(raw) = lines.next()?
-    {
-        // And the seq that entries before this line are below.
-        let (above, sure, entry) = match judge.judge(kind, raw.bytes) {
-            Judged::Good(line) => (above(&line), true, entry_of(&line, seen)),
-            Judged::Recovered(line) => (above(&line), false, entry_of(&line, seen)),
-            Judged::Adopted(entry) => (entry.seq, true, Some(entry)),
-            Judged::Damaged => continue,
-        };
-        let confirmed = recovered.take().filter(|entry| entry.seq < above);
-        let good = if sure { entry } else { std::mem::replace(&mut recovered, entry) };
-        for entry in confirmed.into_iter().chain(good) {
-            if entry.seq <= seen {
-                continue;
-            }
-            if entry.seq > last {
-                return Ok(true);
-            }
-            seen = entry.seq;
-            if !visit(entry) {
-                return Ok(false);
-            }
-        }
-    }
-    Ok(recovered.is_none_or(|entry| entry.seq <= seen || entry.seq > last || visit(entry)))
-}
-
-/// Its entry, if it has one that was not seen.
-fn entry_of(line: &line::Line<'_>, seen: Seq) -> Option<Entry> {
-    if line.seq > seen { line.entry() } else { None }
 }
 
 /// Entries before this line have lower seqs.

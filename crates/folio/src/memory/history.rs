@@ -10,12 +10,14 @@ use super::store::{Logs, State, Store};
 use crate::cursor::{Position, Seq};
 use crate::error::{Error, Result};
 use crate::follow::{Budget, Item, Presence, Source, follow};
+use crate::lines::Lines;
 use crate::log::{
     AppendLog, AppendOptions, AppendOutcome, Appended, Data, LogStatus, LogStream, Page, ReadOptions, Start, Truncated,
 };
 use crate::name::{LogName, ProjectId};
 use crate::page::page;
 use crate::request::{Answer, Keyed};
+use crate::run::Run;
 
 #[derive(Clone)]
 pub(super) struct MemoryLog {
@@ -90,6 +92,21 @@ impl MemoryLog {
     }
 }
 
+impl MemoryLog {
+    async fn page<E: Run>(&self, options: &ReadOptions) -> Result<Page<E>> {
+        self.find(&self.store.lock().project(&self.project)?.logs)?;
+        match page(self, options).await? {
+            Some(page) => Ok(page),
+            None => Err(Error::no_log(&self.project, &self.name)),
+        }
+    }
+
+    async fn follow<E: Run>(&self, start: Start) -> Result<LogStream<E>> {
+        self.store.lock().project(&self.project)?;
+        follow(Arc::new(self.clone()), start).await
+    }
+}
+
 /// What is decided on an append.
 pub(super) enum Verdict {
     /// Nothing is to be done; this is the answer.
@@ -117,16 +134,19 @@ impl AppendLog for MemoryLog {
     }
 
     async fn read(&self, options: ReadOptions) -> Result<Page> {
-        self.find(&self.store.lock().project(&self.project)?.logs)?;
-        match page(self, &options).await? {
-            Some(page) => Ok(page),
-            None => Err(Error::no_log(&self.project, &self.name)),
-        }
+        self.page(&options).await
+    }
+
+    async fn read_lines(&self, options: ReadOptions) -> Result<Page<Lines>> {
+        self.page(&options).await
     }
 
     async fn subscribe(&self, start: Start) -> Result<LogStream> {
-        self.store.lock().project(&self.project)?;
-        follow(Arc::new(self.clone()), start).await
+        self.follow(start).await
+    }
+
+    async fn subscribe_lines(&self, start: Start) -> Result<LogStream<Lines>> {
+        self.follow(start).await
     }
 
     async fn truncate(&self, up_to: Seq) -> Result<Truncated> {

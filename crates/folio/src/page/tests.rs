@@ -4,11 +4,16 @@ use super::*;
 use crate::cursor::Cursor;
 use crate::error::Error;
 use crate::follow::script::Moment::{AfterRead, BeforeRead};
-use crate::follow::script::{Script, entry};
+use crate::follow::script::{Script, any, entry};
+use crate::lines::Lines;
+use crate::log::Entry;
 
 /// A page in short: entries, gap, where it goes on.
 async fn read(log: &Script, options: ReadOptions) -> String {
-    let page = page(log, &options).await.unwrap().unwrap();
+    short(page(log, &options).await.unwrap().unwrap())
+}
+
+fn short(page: Page) -> String {
     let gap = page.gap.map(|gap| {
         let lost = gap.lost.map_or(String::new(), |lost| format!("({lost})"));
         format!("{}{lost}:{}..{}", gap.reason.as_str(), gap.requested, gap.resumes_after)
@@ -55,7 +60,7 @@ async fn a_page_tells_where_the_log_stood() {
     log.cut(7, 200);
     log.append(1);
     log.truncate(3);
-    let page = page(&*log, &asc("5", 1)).await.unwrap().unwrap();
+    let page: Page = page(&*log, &asc("5", 1)).await.unwrap().unwrap();
     assert_eq!((page.first, page.head.to_string().as_str()), (4, "200-8"));
     let pieces: Vec<_> = page.lineage.iter().map(|piece| (piece.epoch, piece.last)).collect();
     assert_eq!(pieces, [(0, 0), (100, 7), (200, 8)]);
@@ -151,7 +156,7 @@ async fn another_life_between_the_look_and_the_read() {
     });
     assert_eq!(read(&log, asc("300-1", 9)).await, "2 3 4 >400-4");
     log.once(BeforeRead, |log| log.replace(None, 300, 0));
-    assert_eq!(page(&*log, &asc("", 9)).await.unwrap(), None);
+    assert_eq!(page::<Entry>(&*log, &asc("", 9)).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -181,6 +186,26 @@ async fn only_what_is_published_and_asked_for() {
 async fn limits_are_checked() {
     let log = Script::new(1);
     for limit in [0, 10_001] {
-        assert!(matches!(page(&*log, &asc("", limit)).await, Err(Error::Invalid { .. })));
+        assert!(matches!(page::<Entry>(&*log, &asc("", limit)).await, Err(Error::Invalid { .. })));
+    }
+}
+
+#[tokio::test]
+async fn lines_tell_what_entries_tell() {
+    for seed in 0..40 {
+        let log = any(seed);
+        for limit in 1..12 {
+            for since in ["", "0", "100-3", "7", "200-9", "50-1", "99"] {
+                for options in [asc(since, limit), desc(since, None, limit), desc(since, Some(8), limit)] {
+                    let Page { entries, gap, first, head, lineage, next, next_before } =
+                        page::<Lines>(&*log, &options).await.unwrap().unwrap();
+                    assert!(entries.iter().all(|lines| lines.first() + lines.iter().count() as u64 == lines.last() + 1));
+                    let one = |line: &[u8]| crate::follow::script::read(line);
+                    let entries = entries.iter().flat_map(|lines| lines.iter().map(one)).collect();
+                    let flat = Page { entries, gap, first, head, lineage, next, next_before };
+                    assert_eq!(Some(flat), page(&*log, &options).await.unwrap(), "{seed} {options:?}");
+                }
+            }
+        }
     }
 }

@@ -174,7 +174,7 @@ impl Thread {
             group.feed.rest();
             for &key in &group.ready {
                 let Some(member) = self.members.get_mut(key as usize) else { continue };
-                if !member.comment(frame::KEEP_ALIVE.as_bytes()) {
+                if !member.comment(frame::KEEP_ALIVE) {
                     broken.push(key as usize);
                 }
             }

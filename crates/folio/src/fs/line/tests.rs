@@ -1,4 +1,7 @@
 use super::*;
+use crate::error::Error;
+use crate::lineage::{Lineage, Piece};
+use crate::name::LogName;
 
 fn line(seq: Seq, more: u64, end: UnitEnd, json: &str) -> String {
     let mut out = Vec::new();

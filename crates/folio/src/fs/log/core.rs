@@ -16,6 +16,7 @@ use crate::fs::gates;
 use crate::fs::log::append::{Batch, Decided, Request};
 use crate::fs::log::disk::{Disk, Found, NewPiece};
 use crate::fs::log::lease::Lease;
+use crate::fs::log::marks::Marks;
 use crate::fs::log::paths::LogPaths;
 use crate::fs::log::quick::Quick;
 use crate::fs::log::ring::Ring;
@@ -93,6 +94,7 @@ pub(crate) struct LogCore {
     /// The log's files while nobody works on them.
     idle: Mutex<Option<Box<Disk>>>,
     published: Mutex<Published>,
+    pub(crate) marks: Marks,
     watch: watch::Sender<u64>,
 }
 
@@ -105,7 +107,7 @@ impl LogCore {
         let paths = Arc::new(LogPaths::of(&name));
         let place = format!("{project}/{}", paths.newest());
         let (queue, idle, published) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { store, project, name, paths, place, queue, idle, published, watch: watch::Sender::new(0) }
+        Self { store, project, name, paths, place, queue, idle, published, marks: Marks::default(), watch: watch::Sender::new(0) }
     }
 
     /// Hands an operation to the worker and waits for its answer. It is carried out also if the caller stops waiting.

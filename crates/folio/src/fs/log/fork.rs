@@ -4,11 +4,11 @@ use std::ops::ControlFlow;
 
 use crate::cursor::Seq;
 use crate::error::{Error, Result};
-use crate::follow::Item;
 use crate::fs::line::{self, Header, UnitEnd};
 use crate::fs::log::disk::{Disk, Found};
 use crate::fs::log::marker::mark;
 use crate::fs::log::paths::{LogPaths, sealed_name};
+use crate::fs::log::view::Met;
 use crate::fs::store::Store;
 use crate::fs::temp::TempFile;
 use crate::fs::txn::{Step, Txn};
@@ -114,8 +114,9 @@ fn newest(store: &Store, source: &Disk, at: Seq, mut header: Header) -> Result<T
     let mut lines = Vec::new();
     header.push(&mut lines);
     let (mut written, mut last) = (Ok(()), header.base);
-    source.view().walk(header.base, at, &mut |item| {
-        if let Item::Entry(entry) = item {
+    source.view().walk((header.base, at), None, &mut |met| {
+        if let Met::Entry(stored) = met {
+            let entry = stored.into_entry();
             last = entry.seq;
             line::push_entry(&mut lines, entry.seq, entry.ts, 0, UnitEnd::default(), &entry.data);
             if lines.len() >= PIECE {

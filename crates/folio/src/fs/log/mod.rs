@@ -6,6 +6,7 @@
 //! | `disk` | what its first and last lines say |
 //! | `keys` | its table of idempotency keys |
 //! | `view`, `ring` | what readers see |
+//! | `marks` | where readers stopped |
 //! | `append`, `rewrite`, `delete`, `fork`, `marker` | what writers do |
 //! | `quick` | appends that only make a segment longer, done on the committer's thread |
 //! | `lease` | a log held for a commit of several targets |
@@ -21,6 +22,7 @@ mod keys;
 pub(in crate::fs) mod lease;
 mod list;
 mod marker;
+mod marks;
 pub(crate) mod paths;
 mod quick;
 pub(in crate::fs) mod rewrite;
@@ -49,10 +51,12 @@ use crate::error::{Error, NameKind, Result};
 use crate::follow::{Budget, Item, Presence, Source, follow};
 use crate::fs::store::{Store, off_runtime};
 use crate::fs::vfs::Dir;
+use crate::lines::Lines;
 use crate::log::{AppendLog, AppendOptions, AppendOutcome, Data, LogStatus, LogStream, Page, ReadOptions, Start, Truncated};
 use crate::name::{LogName, ProjectId};
 use crate::page::page;
 use crate::request::Keyed;
+use crate::run::{self, Run};
 
 /// A handle to a log of a project.
 #[derive(Clone, Debug)]
@@ -73,6 +77,28 @@ impl FsLog {
 
     fn store(&self) -> &Arc<Store> {
         self.logs.store()
+    }
+
+    async fn page<E: Run>(&self, options: &ReadOptions) -> Result<Page<E>> {
+        let _running = self.store().enter().await?;
+        let core = self.core();
+        // Another program's changes are noticed before the page is begun.
+        core.read(|_| Ok(())).await?;
+        match page(&Following(Arc::clone(&core)), options).await? {
+            Some(page) => Ok(page),
+            // It was deleted meanwhile; looking again tells what is there now.
+            None => Err(core.look().await.err().unwrap_or_else(|| Error::no_log(&self.project, &self.name))),
+        }
+    }
+
+    async fn follow<E: Run>(&self, start: Start) -> Result<LogStream<E>> {
+        let _running = self.store().enter().await?;
+        let core = self.core();
+        match core.look().await {
+            Ok(_) | Err(Error::NoLog { .. } | Error::Gone { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        follow(Arc::new(Following(core)), start).await
     }
 
     async fn hold(&self) -> Result<Hold> {
@@ -111,25 +137,19 @@ impl AppendLog for FsLog {
     }
 
     async fn read(&self, options: ReadOptions) -> Result<Page> {
-        let _running = self.store().enter().await?;
-        let core = self.core();
-        // Another program's changes are noticed before the page is begun.
-        core.read(|_| Ok(())).await?;
-        match page(&Following(Arc::clone(&core)), &options).await? {
-            Some(page) => Ok(page),
-            // It was deleted meanwhile; looking again tells what is there now.
-            None => Err(core.look().await.err().unwrap_or_else(|| Error::no_log(&self.project, &self.name))),
-        }
+        self.page(&options).await
+    }
+
+    async fn read_lines(&self, options: ReadOptions) -> Result<Page<Lines>> {
+        self.page(&options).await
     }
 
     async fn subscribe(&self, start: Start) -> Result<LogStream> {
-        let _running = self.store().enter().await?;
-        let core = self.core();
-        match core.look().await {
-            Ok(_) | Err(Error::NoLog { .. } | Error::Gone { .. }) => {}
-            Err(error) => return Err(error),
-        }
-        follow(Arc::new(Following(core)), start).await
+        self.follow(start).await
+    }
+
+    async fn subscribe_lines(&self, start: Start) -> Result<LogStream<Lines>> {
+        self.follow(start).await
     }
 
     async fn truncate(&self, up_to: Seq) -> Result<Truncated> {
@@ -246,6 +266,17 @@ impl Source for Following {
         missing_is_nothing(read)
     }
 
+    async fn read_lines_after(&self, after: Seq, budget: Budget) -> Result<Vec<Item<Lines>>> {
+        if let Some(entries) = self.0.recent(after, budget.entries, budget.bytes) {
+            return Ok(run::lines(entries.into_iter().map(Item::Entry).collect()));
+        }
+        let mark = self.0.marks.find(after);
+        let read = self.0.read(move |view| view.lines(after.max(view.bounds.horizon), view.bounds.head, budget, mark)).await;
+        let (items, next) = missing_is_nothing(read)?;
+        self.0.marks.add(next);
+        Ok(items)
+    }
+
     async fn read_before(&self, before: Seq, budget: Budget) -> Result<Vec<Item>> {
         let read = self.0.read(move |view| view.last_items(view.bounds.horizon, view.bounds.head.min(before - 1), budget)).await;
         let mut items = missing_is_nothing(read)?;
@@ -255,10 +286,10 @@ impl Source for Following {
 }
 
 /// A log that went away while it was read: the next look tells.
-fn missing_is_nothing(read: Result<(View, Vec<Item>)>) -> Result<Vec<Item>> {
+fn missing_is_nothing<T: Default>(read: Result<(View, T)>) -> Result<T> {
     match read {
-        Ok((_, items)) => Ok(items),
-        Err(Error::NoLog { .. } | Error::Gone { .. } | Error::NoProject { .. }) => Ok(Vec::new()),
+        Ok((_, read)) => Ok(read),
+        Err(Error::NoLog { .. } | Error::Gone { .. } | Error::NoProject { .. }) => Ok(T::default()),
         Err(error) => Err(error),
     }
 }

@@ -4,5 +4,6 @@ mod crash;
 mod damage;
 mod format;
 mod hostile;
+mod lines;
 mod lookout;
 mod rig;

@@ -8,11 +8,11 @@ use crate::cursor::{Position, Seq};
 use crate::error::Result;
 use crate::follow::{Budget, Item, Snapshot};
 use crate::fs::log::paths::{LogPaths, sealed_name};
-use crate::fs::segment::{self, Before, Kind, Opening};
+use crate::fs::segment::{Before, Kind, Opening, Scanned, Stored, Stretch};
 use crate::fs::txn::Id;
 use crate::fs::vfs::{Access, Dir, File};
 use crate::lineage::{Bounds, Lineage};
-use crate::log::Entry;
+use crate::lines::{Lines, Runs};
 
 /// Entries that a reader from the back is given a look at first.
 const FEW: usize = 64;
@@ -38,6 +38,54 @@ impl NewestView {
     /// What is known of its first line.
     fn before(&self) -> Before {
         Before::of_newest(self.start, self.base)
+    }
+}
+
+/// Where the entry behind `after` begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Mark {
+    /// Seq of the first entry of the segment.
+    segment: Seq,
+    pub(crate) after: Seq,
+    /// In the segment, in bytes.
+    offset: u64,
+}
+
+/// What a walk comes by.
+pub(crate) enum Met<'a> {
+    Entry(Stored<'a>),
+    /// As [`Item::Hole`].
+    Hole {
+        first: Seq,
+        last: Seq,
+    },
+}
+
+impl Met<'_> {
+    fn into_item(self) -> Item {
+        match self {
+            Self::Entry(entry) => Item::Entry(entry.into_entry()),
+            Self::Hole { first, last } => Item::Hole { first, last },
+        }
+    }
+}
+
+/// What was taken from a budget.
+#[derive(Default)]
+struct Spent {
+    items: usize,
+    bytes: usize,
+}
+
+impl Spent {
+    /// Breaks with the item that reaches the budget.
+    fn on(&mut self, met: &Met<'_>, budget: Budget) -> ControlFlow<()> {
+        self.items += 1;
+        if let Met::Entry(entry) = met {
+            self.bytes += entry.size();
+        }
+        let reached = self.items >= budget.entries || self.bytes >= budget.bytes;
+        if reached { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
@@ -94,19 +142,28 @@ impl View {
         if self.sealed.is_empty() { Ok(None) } else { Ok(self.project.dir(self.paths.sealed())?) }
     }
 
-    /// Visits entries after `after` up to `last`, both judged by seq, and the holes between them, in order.
-    pub(crate) fn walk(&self, after: Seq, last: Seq, visit: &mut dyn FnMut(Item) -> ControlFlow<()>) -> Result<()> {
+    /// Visits entries after `after` up to `last`, both judged by seq, and the holes between them, in order. `mark` may tell
+    /// where the first one begins; where the visitor stops, the mark of the next one is told, if it is sure.
+    pub(crate) fn walk(
+        &self,
+        (after, last): (Seq, Seq),
+        mark: Option<Mark>,
+        visit: &mut dyn FnMut(Met<'_>) -> ControlFlow<()>,
+    ) -> Result<Option<Mark>> {
         let mut seen = after;
         let mut stopped = false;
-        let mut on_entry = |entry: Entry| {
-            if entry.seq > seen + 1 && visit(Item::Hole { first: seen + 1, last: entry.seq - 1 }).is_break() {
+        let mut on_entry = |entry: Stored<'_>| {
+            let seq = entry.seq();
+            if seq > seen + 1 && visit(Met::Hole { first: seen + 1, last: seq - 1 }).is_break() {
                 stopped = true;
                 return false;
             }
-            seen = entry.seq;
-            stopped = visit(Item::Entry(entry)).is_break();
+            seen = seq;
+            stopped = visit(Met::Entry(entry)).is_break();
             !stopped
         };
+        // In which segment it stopped, and where.
+        let mut end = None;
         let newest_base = self.newest.as_ref().map_or(self.bounds.head, |newest| newest.base);
         if after < newest_base
             && let Some(folder) = self.sealed_folder()?
@@ -121,44 +178,66 @@ impl View {
                 // A missing file shows as a hole.
                 let Some(file) = folder.open(sealed_name(first), Access::Read)? else { continue };
                 let opening = Opening::read(&file)?;
-                let (range, before) = ((opening.start, opening.len), Before::Seq(first - 1));
-                let wanted = (after.max(first - 1), bound);
-                if !segment::scan(&file, opening.kind(), range, before, wanted, &mut on_entry)? {
-                    return Ok(());
+                let range = (opening.start, opening.len);
+                let stretch = Stretch { file: &file, kind: opening.kind(), range, before: Before::Seq(first - 1) };
+                let known = mark.filter(|mark| mark.segment == first).map(|mark| mark.offset);
+                if let Scanned::Stopped { next } = stretch.scan((after.max(first - 1), bound), known, &mut on_entry)? {
+                    end = Some((first, next));
+                    break;
                 }
             }
         }
         if let Some(newest) = &self.newest
+            && end.is_none()
             && last > newest.base
         {
-            let (range, wanted) = ((newest.start, newest.end), (after.max(newest.base), last));
-            if !segment::scan(&newest.file, newest.kind, range, newest.before(), wanted, &mut on_entry)? {
-                return Ok(());
+            let first = newest.base + 1;
+            let range = (newest.start, newest.end);
+            let stretch = Stretch { file: &newest.file, kind: newest.kind, range, before: newest.before() };
+            let known = mark.filter(|mark| mark.segment == first).map(|mark| mark.offset);
+            if let Scanned::Stopped { next } = stretch.scan((after.max(newest.base), last), known, &mut on_entry)? {
+                end = Some((first, next));
             }
         }
         if !stopped && seen < last {
-            let _ = visit(Item::Hole { first: seen + 1, last });
+            let _ = visit(Met::Hole { first: seen + 1, last });
         }
-        Ok(())
+        Ok(end.and_then(|(segment, next)| Some(Mark { segment, after: seen, offset: next? })))
     }
 
     /// What lies after `after` up to `last`, within a budget: at least one item if there is one.
     pub(crate) fn items(&self, after: Seq, last: Seq, budget: Budget) -> Result<Vec<Item>> {
-        let (mut items, mut bytes) = (Vec::new(), 0);
+        let (mut items, mut spent) = (Vec::new(), Spent::default());
         if after < last {
-            self.walk(after, last, &mut |item| {
-                if let Item::Entry(entry) = &item {
-                    bytes += entry.data.len();
-                }
-                items.push(item);
-                if items.len() >= budget.entries || bytes >= budget.bytes {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
+            self.walk((after, last), None, &mut |met| {
+                let flow = spent.on(&met, budget);
+                items.push(met.into_item());
+                flow
             })?;
         }
         Ok(items)
+    }
+
+    /// As [`View::items`], as runs of lines; and where to go on, if that is sure.
+    pub(crate) fn lines(
+        &self,
+        after: Seq,
+        last: Seq,
+        budget: Budget,
+        mark: Option<Mark>,
+    ) -> Result<(Vec<Item<Lines>>, Option<Mark>)> {
+        if after >= last {
+            return Ok((Vec::new(), None));
+        }
+        let (mut runs, mut spent) = (Runs::default(), Spent::default());
+        let next = self.walk((after, last), mark, &mut |met| {
+            match &met {
+                Met::Entry(entry) => entry.write(&mut runs),
+                Met::Hole { first, last } => runs.hole(*first, *last),
+            }
+            spent.on(&met, budget)
+        })?;
+        Ok((runs.finish(), next))
     }
 
     /// The last items from `after` up to `last`, in rising order, within a budget counted from the back.
@@ -184,7 +263,8 @@ impl View {
         let mut bytes = 0;
         let weight = |item: &Item| if let Item::Entry(entry) = item { entry.data.len() } else { 0 };
         if after < last {
-            self.walk(after, last, &mut |item| {
+            self.walk((after, last), None, &mut |met| {
+                let item = met.into_item();
                 bytes += weight(&item);
                 items.push_back(item);
                 // An item may go when those behind it fill the budget by themselves.

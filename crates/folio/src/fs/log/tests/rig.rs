@@ -11,7 +11,8 @@ use crate::fs::FsOptions;
 use crate::fs::log::{FsLog, Logs};
 use crate::fs::store::Store;
 use crate::json::Json;
-use crate::log::{AppendLog, AppendOptions, AppendOutcome, Appended, Data, Entry, LogEvent, Page, ReadOptions, Start};
+use crate::lines::Lines;
+use crate::log::{AppendLog, AppendOptions, AppendOutcome, Appended, Data, Entry, LogEvent, LogStream, Page, ReadOptions, Start};
 use crate::name::{LogName, ProjectId};
 
 pub(super) struct Rig {
@@ -102,7 +103,19 @@ pub(super) fn keyed(key: &str) -> AppendOptions {
 }
 
 pub(super) async fn page(log: &FsLog, since: Option<&str>) -> Page {
-    log.read(ReadOptions { since: since.map(|since| since.parse().unwrap()), ..ReadOptions::default() }).await.unwrap()
+    read(log, ReadOptions { since: since.map(|since| since.parse().unwrap()), ..ReadOptions::default() }).await
+}
+
+/// A page of entries, when it is the same as lines.
+pub(super) async fn read(log: &FsLog, options: ReadOptions) -> Page {
+    let lines = log.read_lines(options.clone()).await.unwrap();
+    let read = log.read(options).await.unwrap();
+    let told: Vec<&[u8]> = lines.entries.iter().flat_map(Lines::iter).collect();
+    let expected: Vec<_> = read.entries.iter().map(|entry| Lines::from(entry).text().trim_ascii_end().to_vec()).collect();
+    assert_eq!(told, expected);
+    let Page { gap, first, head, lineage, next, next_before, .. } = lines;
+    assert_eq!(Page { entries: read.entries.clone(), gap, first, head, lineage, next, next_before }, read);
+    read
 }
 
 pub(super) fn texts(entries: &[Entry]) -> Vec<(Seq, String)> {
@@ -113,18 +126,33 @@ pub(super) fn texts(entries: &[Entry]) -> Vec<(Seq, String)> {
     entries.iter().map(|entry| (entry.seq, text(&entry.data))).collect()
 }
 
-/// Everything that a reader from `since` is told until it has caught up, in short: `1 2 gap:corrupt(3..5) 6`.
+/// Everything that a reader from `since` is told until it has caught up, in short: `1 2 gap:corrupt(3..5) 6`. One of lines
+/// is told the same.
 pub(super) async fn told(log: &FsLog, since: &str) -> String {
-    let mut stream = log.subscribe(Start::After(since.parse().unwrap())).await.unwrap();
+    let start = Start::After(since.parse().unwrap());
+    let entries = words(log.subscribe(start).await.unwrap(), |entry| vec![(entry.seq, Lines::from(entry).text().to_vec())]).await;
+    let lines = words(log.subscribe_lines(start).await.unwrap(), |lines| {
+        (lines.first()..).zip(lines.iter().map(|line| [line, b"\n"].concat())).collect()
+    })
+    .await;
+    assert_eq!(lines, entries);
+    entries.into_iter().map(|(word, _)| word).collect::<Vec<_>>().join(" ")
+}
+
+/// Each word with the line of its entry.
+async fn words<E>(mut stream: LogStream<E>, of: impl Fn(&E) -> Vec<(Seq, Vec<u8>)>) -> Vec<(String, Vec<u8>)> {
     let mut words = Vec::new();
+    let word = |word: String| (word, Vec::new());
     loop {
         match stream.next().await.unwrap().unwrap() {
-            LogEvent::CaughtUp { .. } => return words.join(" "),
-            LogEvent::Entry { entry, .. } => words.push(entry.seq.to_string()),
+            LogEvent::CaughtUp { .. } => return words,
+            LogEvent::Entry { entry, .. } => words.extend(of(&entry).into_iter().map(|(seq, line)| (seq.to_string(), line))),
             LogEvent::Gap(gap) => {
-                words.push(format!("{}:{}>{}", gap.reason.as_str(), gap.lost.unwrap_or_default(), gap.resumes_after.seq));
+                let lost = gap.lost.unwrap_or_default();
+                words.push(word(format!("{}:{lost}>{}", gap.reason.as_str(), gap.resumes_after.seq)));
             }
-            other => words.push(format!("{other:?}")),
+            LogEvent::Closed { head } => words.push(word(format!("closed {head}"))),
+            LogEvent::Deleted => words.push(word("deleted".into())),
         }
     }
 }

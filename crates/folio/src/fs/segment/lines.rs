@@ -1,0 +1,129 @@
+//! The lines of a file, as they lie there.
+
+use crate::error::Result;
+use crate::fs::vfs::File;
+
+/// Longest line that is read whole, in bytes: well above the largest entry in base64. A longer one is damage.
+const MAX_LINE: usize = 64 << 20;
+/// How much is read at once, in bytes: what stays in the processor's cache until it was judged.
+pub(super) const CHUNK: usize = 64 << 10;
+/// How much where only a line or two are wanted.
+const FEW: usize = 4 << 10;
+
+/// A line as it lies in the file.
+pub(crate) struct RawLine<'a> {
+    /// Offset of its first byte.
+    pub(crate) start: u64,
+    /// Offset after its newline, or the end of the file.
+    pub(crate) next: u64,
+    /// Without the newline; cut short where it is longer than any line can be.
+    pub(crate) bytes: &'a [u8],
+    /// False for a last line without a newline.
+    pub(crate) ended: bool,
+}
+
+/// The lines of a range of a file, one at a time, with bounded memory.
+pub(crate) struct Lines<'f> {
+    file: &'f File,
+    /// What was read, and behind it room for more.
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` that were read.
+    filled: usize,
+    /// Offset in the file of the first byte of `buffer`.
+    offset: u64,
+    /// Where the line that was given last begins in `buffer`.
+    given: usize,
+    /// Where the next line begins in `buffer`.
+    at: usize,
+    end: u64,
+    /// How much is read at once.
+    chunk: usize,
+}
+
+impl<'f> Lines<'f> {
+    /// Lines from the byte `from`, which must begin one, up to `end`.
+    pub(crate) fn new(file: &'f File, from: u64, end: u64) -> Self {
+        Self { file, buffer: Vec::new(), filled: 0, offset: from, given: 0, at: 0, end, chunk: CHUNK }
+    }
+
+    /// As [`Lines::new`], where only a few are wanted.
+    pub(super) fn few(file: &'f File, from: u64, end: u64) -> Self {
+        Self { chunk: FEW, ..Self::new(file, from, end) }
+    }
+
+    /// Lines that begin after the byte `from`.
+    pub(super) fn after(file: &'f File, from: u64, end: u64) -> Result<Self> {
+        let mut lines = Self::new(file, from, end);
+        lines.next()?;
+        Ok(lines)
+    }
+
+    /// As [`Lines::after`], where only a few are wanted.
+    pub(super) fn few_after(file: &'f File, from: u64, end: u64) -> Result<Self> {
+        let mut lines = Self::few(file, from, end);
+        lines.next()?;
+        Ok(lines)
+    }
+
+    /// The next line, or `None` at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<RawLine<'_>>> {
+        let start = self.offset + self.at as u64;
+        if start >= self.end {
+            return Ok(None);
+        }
+        let mut searched = self.at;
+        let mut cut = 0_u64;
+        let newline = loop {
+            let unread = self.buffer.get(searched..self.filled).unwrap_or_default();
+            if let Some(found) = memchr::memchr(b'\n', unread) {
+                break Some(searched + found);
+            }
+            searched = self.filled;
+            if searched - self.at > MAX_LINE {
+                let excess = searched - self.at - CHUNK;
+                cut += excess as u64;
+                self.offset += excess as u64;
+                self.filled = self.at + CHUNK;
+                searched = self.filled;
+            }
+            if !self.fill(&mut searched)? {
+                break None;
+            }
+        };
+        let stop = newline.unwrap_or(self.filled);
+        self.given = self.at;
+        self.at = newline.map_or(stop, |at| at + 1);
+        let next = self.offset + self.at as u64;
+        debug_assert!(cut == 0 || next > start);
+        Ok(Some(RawLine { start, next, bytes: self.buffer.get(self.given..stop).unwrap_or_default(), ended: newline.is_some() }))
+    }
+
+    /// The line that was given last comes again next. It was not cut short.
+    pub(super) fn again(&mut self) {
+        self.at = self.given;
+    }
+
+    /// Reads more; false at the end. `searched` moves with the buffer.
+    fn fill(&mut self, searched: &mut usize) -> Result<bool> {
+        if self.at > 0 {
+            self.buffer.copy_within(self.at..self.filled, 0);
+            self.offset += self.at as u64;
+            self.filled -= self.at;
+            *searched -= self.at;
+            self.at = 0;
+        }
+        let have = self.filled;
+        let from = self.offset + have as u64;
+        // A long line is read in growing steps.
+        let want = self.chunk.max(have).min(usize::try_from(self.end.saturating_sub(from)).unwrap_or(usize::MAX));
+        if want == 0 {
+            return Ok(false);
+        }
+        if self.buffer.len() < have + want {
+            self.buffer.resize(have + want, 0);
+        }
+        let got = self.file.read_at(self.buffer.get_mut(have..have + want).unwrap_or_default(), from)?;
+        self.filled = have + got;
+        Ok(got > 0)
+    }
+}
