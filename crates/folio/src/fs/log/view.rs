@@ -12,7 +12,8 @@ use crate::fs::segment::{Before, Kind, Opening, Scanned, Stored, Stretch};
 use crate::fs::txn::Id;
 use crate::fs::vfs::{Access, Dir, File};
 use crate::lineage::{Bounds, Lineage};
-use crate::lines::{Lines, Runs};
+use crate::lines::Lines;
+use crate::run::Runs;
 
 /// Entries that a reader from the back is given a look at first.
 const FEW: usize = 64;

@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::fs::line;
 use crate::fs::vfs::File;
 use crate::json::Json;
-use crate::lines::Runs;
 use crate::log::{Data, Entry};
+use crate::run::Runs;
 
 /// A good entry, as it is stored.
 pub(crate) enum Stored<'a> {
