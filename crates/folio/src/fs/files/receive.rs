@@ -1,12 +1,14 @@
 //! A body on its way into a temporary file.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::future::{Either, select, try_join};
 
 use super::super::pace::Pace;
-use super::super::store::Store;
+use super::super::store::{Store, off_runtime};
 use super::super::temp::TempFile;
 use super::super::txn::{INLINE, Prepared};
 use super::super::vfs::VfsResult;
@@ -18,9 +20,25 @@ use crate::etag::EtagHasher;
 const BYTES: usize = 256 << 10;
 const PIECES: usize = 256;
 
+/// Pieces of a body.
+struct Gathered {
+    pieces: Vec<Bytes>,
+    /// Nothing follows.
+    last: bool,
+}
+
+async fn gather(body: &mut ByteStream) -> Result<Gathered> {
+    let (mut pieces, mut bytes) = (Vec::new(), 0);
+    while bytes < BYTES && pieces.len() < PIECES {
+        let Some(piece) = body.next().await.transpose()? else { return Ok(Gathered { pieces, last: true }) };
+        bytes += piece.len();
+        pieces.push(piece);
+    }
+    Ok(Gathered { pieces, last: false })
+}
+
 struct Growing {
     temp: TempFile,
-    hasher: EtagHasher,
     /// The bytes, as long as they are few.
     inline: Option<Vec<u8>>,
     len: u64,
@@ -28,13 +46,11 @@ struct Growing {
 
 impl Growing {
     fn start(store: &Store) -> VfsResult<Loose<Self>> {
-        let (temp, hasher) = (store.content_temp()?, EtagHasher::default());
-        Ok(Loose::new(Self { temp, hasher, inline: Some(Vec::new()), len: 0 }))
+        Ok(Loose::new(Self { temp: store.content_temp()?, inline: Some(Vec::new()), len: 0 }))
     }
 
     fn add(&mut self, pieces: &[Bytes]) -> VfsResult<()> {
         for piece in pieces {
-            self.hasher.update(piece);
             self.temp.file().append_all(piece)?;
             self.len += piece.len() as u64;
             self.inline = self.inline.take().filter(|bytes| bytes.len() + piece.len() <= INLINE);
@@ -57,32 +73,50 @@ impl Growing {
     }
 }
 
+/// A file in the making, from its first pieces on.
+type Begun = Option<Loose<Growing>>;
+
+fn begun(store: &Store, growing: Begun) -> VfsResult<Loose<Growing>> {
+    growing.map_or_else(|| Growing::start(store), Ok)
+}
+
+fn hash(mut hasher: EtagHasher, pieces: &[Bytes]) -> EtagHasher {
+    pieces.iter().for_each(|piece| hasher.update(piece));
+    hasher
+}
+
 /// Writes a body into a temporary file as it comes. If it ends with an error or the disk is full, nothing is left.
+///
+/// Pieces are written, hashed, and the next ones taken, all at the same time.
 pub(in crate::fs) async fn receive(store: &Arc<Store>, what: &str, mut body: ByteStream) -> Result<Loose<Prepared>> {
-    let mut growing = step(store, what, Growing::start).await?;
-    let (mut pieces, mut bytes) = (Vec::new(), 0);
-    while let Some(piece) = body.next().await {
-        let piece = match piece {
-            Ok(piece) => piece,
+    let (mut growing, mut hasher) = (None, EtagHasher::default());
+    let mut gathered = gather(&mut body).await?;
+    while !gathered.last {
+        let pieces: Arc<[Bytes]> = gathered.pieces.into();
+        let hashed = Arc::clone(&pieces);
+        let write = move |store: &Store| begun(store, growing)?.change(|growing| growing.add(&pieces));
+        let written = step(store, what, write);
+        let hashed = off_runtime(move || Ok(hash(hasher, &hashed)));
+        let (grown, next) = match select(pin!(try_join(written, hashed)), pin!(gather(&mut body))).await {
+            // Where writing fails, the rest is not waited for.
+            Either::Left((grown, next)) => (grown?, next.await),
+            Either::Right((next, grown)) => (grown.await?, next),
+        };
+        match next {
+            Ok(next) => gathered = next,
             Err(error) => {
                 // Gone before the caller knows, so that a failed write leaves nothing.
-                let gone = move |_: &Store| growing.take().map(drop);
+                let gone = move |_: &Store| grown.0.take().map(drop);
                 store.run(|store| gone(store)).await?;
                 return Err(error);
             }
-        };
-        bytes += piece.len();
-        pieces.push(piece);
-        if bytes >= BYTES || pieces.len() >= PIECES {
-            bytes = 0;
-            let gathered = std::mem::take(&mut pieces);
-            let grow = move |_: &Store| growing.change(|growing| growing.add(&gathered));
-            growing = step(store, what, grow).await?;
         }
+        (growing, hasher) = (Some(grown.0), grown.1);
     }
     let finish = move |store: &Store| {
-        let whole = growing.change(|growing| growing.finish(store, &pieces))?;
-        whole.try_map(|whole| Prepared::written(whole.temp, whole.inline, whole.hasher.finish()))
+        let hasher = hash(hasher, &gathered.pieces);
+        let whole = begun(store, growing)?.change(|growing| growing.finish(store, &gathered.pieces))?;
+        whole.try_map(|whole| Prepared::written(whole.temp, whole.inline, hasher.finish()))
     };
     step(store, what, finish).await
 }
