@@ -1,6 +1,6 @@
 //! A log read whole, in every way there is, and held against the contract.
 
-use folio::{AppendLog, Cursor, Entry, Error, Gap, LogEvent, Order, Position, ReadOptions, Start};
+use folio::{AppendLog, Cursor, Entry, Error, Gap, Lines, LogEvent, Order, Position, ReadOptions, Start};
 use futures_util::{FutureExt, StreamExt};
 
 /// More pages than any input has entries and holes: reading that goes on longer does not end.
@@ -120,6 +120,70 @@ pub async fn followed(log: &dyn AppendLog) -> Result<Vec<Entry>, Error> {
                 return Ok(entries);
             }
             Some(Ok(LogEvent::Closed { .. })) | None => return Ok(entries),
+            Some(Ok(other)) => panic!("{other:?}"),
+            Some(Err(error)) => return Err(error),
+        }
+    }
+    panic!("following does not catch up");
+}
+
+/// Entries as the text that is passed on.
+pub fn text(entries: &[Entry]) -> String {
+    entries.iter().map(|entry| text_of(&Lines::from(entry))).collect()
+}
+
+fn text_of(run: &Lines) -> String {
+    assert_eq!(run.iter().count() as u64, run.last() - run.first() + 1, "{run:?}");
+    String::from_utf8(run.text().to_vec()).expect("lines are text")
+}
+
+/// As [`ascending`], as lines: their text, and what holes were told.
+pub async fn ascending_lines(log: &dyn AppendLog, limit: usize) -> Result<(String, Vec<Gap>), Error> {
+    let mut options = ReadOptions { limit, ..ReadOptions::default() };
+    let (mut text, mut gaps) = (String::new(), Vec::new());
+    for _ in 0..MANY {
+        let page = log.read_lines(options.clone()).await?;
+        if page.entries.is_empty() && page.gap.is_none() {
+            return Ok((text, gaps));
+        }
+        assert!(page.entries.iter().map(|run| run.last() - run.first() + 1).sum::<u64>() <= limit as u64);
+        gaps.extend(page.gap);
+        text.extend(page.entries.iter().map(text_of));
+        options.since = page.next.map(Into::into);
+    }
+    panic!("reading does not end: {:?}", log.read_lines(options).await);
+}
+
+/// As [`descending`], as lines.
+pub async fn descending_lines(log: &dyn AppendLog, limit: usize) -> Result<String, Error> {
+    let mut options = ReadOptions { limit, order: Order::Desc, ..ReadOptions::default() };
+    let mut texts = Vec::new();
+    for _ in 0..MANY {
+        let page = log.read_lines(options.clone()).await?;
+        texts.extend(page.entries.iter().map(text_of));
+        match page.next_before {
+            Some(before) => options.before = Some(before),
+            None => {
+                texts.reverse();
+                return Ok(texts.concat());
+            }
+        }
+    }
+    panic!("reading does not end: {:?}", log.read_lines(options).await);
+}
+
+/// As [`followed`], as lines.
+pub async fn followed_lines(log: &dyn AppendLog) -> Result<String, Error> {
+    let mut stream = log.subscribe_lines(Start::After(Cursor::START)).await?;
+    let mut text = String::new();
+    for _ in 0..MANY {
+        match stream.next().await {
+            Some(Ok(LogEvent::Entry { entry: run, position })) => {
+                assert_eq!(position.seq, run.last());
+                text.push_str(&text_of(&run));
+            }
+            Some(Ok(LogEvent::Gap(_))) => {}
+            Some(Ok(LogEvent::CaughtUp { .. } | LogEvent::Closed { .. })) | None => return Ok(text),
             Some(Ok(other)) => panic!("{other:?}"),
             Some(Err(error)) => return Err(error),
         }

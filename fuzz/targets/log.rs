@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use folio::fs::{FsDriver, FsOptions, doctor};
 use folio::{AppendLog, AppendOptions, AppendOutcome, Data, Driver, Json, LogName, ManualClock, ProjectExt, ProjectId};
-use folio_fuzz::reading::{Reading, allowed, ascending, descending, followed};
+use folio_fuzz::reading::{self, Reading, allowed, ascending, descending, followed};
 use folio_fuzz::scratch::{Scratch, pick, run};
 use folio_fuzz::{image, sums};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
@@ -48,6 +48,16 @@ fn keeps(before: &Reading, after: &Reading, horizon: u64) {
     assert!(after.head.seq >= before.head.seq);
 }
 
+/// The same, in every way that lines are told.
+async fn tells(log: &dyn AppendLog, limit: usize, reading: &Reading) -> folio::Result<()> {
+    let text = reading::text(&reading.entries);
+    assert_eq!(reading::ascending_lines(log, 1_000).await?, (text.clone(), reading.gaps.clone()), "lines");
+    assert_eq!(reading::ascending_lines(log, limit).await?.0, text, "lines in pages of {limit}");
+    assert_eq!(reading::descending_lines(log, limit).await?, text, "lines, descending");
+    assert_eq!(reading::followed_lines(log).await?, text, "lines, followed");
+    Ok(())
+}
+
 async fn append(log: &dyn AppendLog, key: Option<&str>) -> folio::Result<folio::Appended> {
     let entries = vec![Data::Json(Json::parse(b"{\"new\":1}").expect("JSON")), Data::Bytes(vec![0, 10, 255].into())];
     let options = AppendOptions { idempotency_key: key.map(Into::into), ..AppendOptions::default() };
@@ -65,6 +75,7 @@ async fn examine(root: &Path, input: &[u8]) {
     assert_eq!(or_stop!(ascending(&*log, small).await).entries, first.entries, "in pages of {small}");
     assert_eq!(or_stop!(descending(&*log, small).await), first.entries, "descending");
     assert_eq!(or_stop!(followed(&*log).await), first.entries, "followed");
+    or_stop!(tells(&*log, small, &first).await);
 
     let status = or_stop!(log.status().await);
     assert_eq!(status.head, first.head);
@@ -90,6 +101,7 @@ async fn examine(root: &Path, input: &[u8]) {
             keeps(&first, &last, 0);
         }
     }
+    tells(&*log, small, &last).await.expect("it was read before");
     let (driver, log) = reopened(driver, root, input).await;
     let again = ascending(&*log, 1_000).await.expect("it was read before");
     assert_eq!((&again.entries, again.head, &again.lineage), (&last.entries, last.head, &last.lineage), "after reopening");

@@ -289,6 +289,11 @@ fn slice_of<'a>(text: &'a str, part: &str) -> Option<&'a str> {
     text.get(at..at + part.len())
 }
 
+/// False where [`recover`] can't find anything.
+pub(crate) fn may_hold_another(line: &[u8]) -> bool {
+    line.get(1..).is_some_and(|line| find(line, START).is_some())
+}
+
 /// A suffix of a damaged line that is itself a whole line, as a lost newline leaves it, and where it begins. `fits` says
 /// whether a line at that place can have that seq: the data of an entry may look like a line, too.
 pub(crate) fn recover(line: &[u8], fits: impl Fn(usize, Seq) -> bool) -> Option<(usize, Line<'_>)> {

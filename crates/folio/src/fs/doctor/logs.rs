@@ -7,8 +7,8 @@ use crate::cursor::Seq;
 use crate::error::{Error, Result};
 use crate::fs::line;
 use crate::fs::log::{self, Disk, Found, LogPaths, NewPiece, sealed_name};
-use crate::fs::segment::{Before, First, Judge, Kind, Lines, Opening};
-use crate::fs::vfs::{Access, Dir, File};
+use crate::fs::segment::{Content, First, Judged, Kind, Opening, Stretch};
+use crate::fs::vfs::{Access, Dir};
 use crate::name::LogName;
 
 /// Looks at every log of a project, which people know as `shown`.
@@ -20,7 +20,7 @@ pub(super) fn examine(project: &Dir, shown: &str, collector: &mut Collector) -> 
 fn log(project: &Dir, shown: &str, name: &LogName, collector: &mut Collector) -> Result<()> {
     let paths = Arc::new(LogPaths::of(name));
     let newest = format!("{shown}/{}", paths.newest());
-    let disk = match Disk::open(project, &paths, 0) {
+    let mut disk = match Disk::open(project, &paths, 0) {
         Ok(Found::There(disk)) => disk,
         Ok(Found::Absent | Found::Gone) => return Ok(()),
         Err(error @ (Error::Damaged { .. } | Error::NewerFormat { .. })) => {
@@ -42,14 +42,15 @@ fn log(project: &Dir, shown: &str, name: &LogName, collector: &mut Collector) ->
         if opening.first == First::Bad {
             collector.note(Finding::damage(&path, "its header is damaged; its entries are read by their own sums"));
         }
-        let judge = Judge::new(Before::Seq(first - 1));
-        seen.segment(&file, opening.kind(), (opening.start, opening.len), judge, bound, &path, collector)?;
+        seen.segment(&opening.sealed(&file, first, bound), &path, collector)?;
     }
     if let Some(segment) = &disk.newest {
-        let judge = Judge::new(segment.before());
-        seen.segment(&segment.file, segment.kind, (segment.start, segment.end), judge, disk.head, &newest, collector)?;
+        seen.segment(&segment.stretch(disk.head), &newest, collector)?;
     }
     seen.hole(disk.head, &newest, collector);
+    if disk.lost_keys()? {
+        collector.note(Finding::damage(&newest, "the table of idempotency keys is damaged: appends with a key are refused"));
+    }
     state(&disk, &newest, collector);
     Ok(())
 }
@@ -87,33 +88,21 @@ struct Seen {
 }
 
 impl Seen {
-    #[expect(clippy::too_many_arguments, reason = "the segment's place and how it is judged")]
-    fn segment(
-        &mut self,
-        file: &File,
-        kind: Kind,
-        (start, end): (u64, u64),
-        mut judge: Judge,
-        bound: Seq,
-        path: &str,
-        collector: &mut Collector,
-    ) -> Result<()> {
-        let mut lines = Lines::new(file, start, end);
-        while let Some(raw) = lines.next()? {
-            let (bytes, place, second) = (raw.next - raw.start, raw.start, raw.start == start);
-            match kind {
-                Kind::Adopted => match line::parse_adopted(raw.bytes) {
-                    Some(entry) => self.entry(entry.seq, bound, path, collector),
-                    // Behind the end of an adopted log lies what was torn before the next segment began.
-                    None if self.last >= bound => {}
-                    None => self.damaged(raw.bytes.len(), None, (place, second), bound, path, collector),
-                },
-                Kind::Ours => match judge.line(raw.bytes) {
-                    Some((0, line)) if !line.is_entry() => {}
-                    Some((0, line)) if line.entry().is_some() => self.entry(line.seq, bound, path, collector),
-                    Some((at, line)) if at > 0 => self.damaged(at, Some(&line), (place, second), bound, path, collector),
-                    _ => self.damaged(raw.bytes.len(), None, (place, second), bound, path, collector),
-                },
+    /// Goes through the lines of a segment that ends with the stretch's head.
+    fn segment(&mut self, stretch: &Stretch<'_>, path: &str, collector: &mut Collector) -> Result<()> {
+        let bound = stretch.head;
+        let mut lines = stretch.lines();
+        while let Some(judged) = lines.next()? {
+            let Judged { raw, at, content } = &judged;
+            let (bytes, place, damage) = (raw.next - raw.start, raw.start, judged.damage().len());
+            match content {
+                Content::Adopted(entry) => self.entry(entry.seq, bound, path, collector),
+                // Behind the end of an adopted log lies what was torn before the next segment began.
+                Content::Damaged if stretch.kind == Kind::Adopted && self.last >= bound => {}
+                Content::Line(line) if *at > 0 => self.damaged(damage, Some(line), place, bound, path, collector),
+                Content::Line(line) if !line.is_entry() => {}
+                Content::Line(line) if line.entry().is_some() => self.entry(line.seq, bound, path, collector),
+                _ => self.damaged(raw.bytes.len(), None, place, bound, path, collector),
             }
             collector.read(path, bytes);
         }
@@ -133,7 +122,7 @@ impl Seen {
         &mut self,
         bytes: usize,
         behind: Option<&line::Line<'_>>,
-        (place, second): (u64, bool),
+        place: u64,
         bound: Seq,
         path: &str,
         collector: &mut Collector,
@@ -141,7 +130,6 @@ impl Seen {
         let what = format!("{bytes} bytes at byte {place} are no good line");
         let what = match behind {
             Some(line) => format!("{what}; entry {} behind them is recovered", line.seq),
-            None if second => format!("{what}; if they were the table of keys, keyed appends are refused"),
             None => what,
         };
         collector.note(Finding::damage(path, what));

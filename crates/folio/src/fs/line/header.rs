@@ -41,6 +41,11 @@ struct RawHeader {
 }
 
 impl Header {
+    /// The seq before the first entry of this segment that is not compacted.
+    pub(crate) fn floor(&self) -> Seq {
+        self.base.max(self.horizon)
+    }
+
     /// Appends the header line.
     pub(crate) fn push(&self, out: &mut Vec<u8>) {
         let prev: Vec<String> = self.lineage.ended().iter().map(|piece| format!("[{},{}]", piece.epoch, piece.last)).collect();

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::cursor::{Epoch, Seq};
+use crate::cursor::{END, Epoch, Seq};
 use crate::error::{Error, Result};
 use crate::fs::line::Header;
-use crate::fs::log::keys::{self, Keys};
+use crate::fs::log::keys::Keys;
 use crate::fs::log::marker;
 use crate::fs::log::paths::{LogPaths, parse_sealed, sealed_name};
 use crate::fs::log::view::{NewestView, View};
-use crate::fs::segment::{self, Before, First, Kind, Opening};
+use crate::fs::segment::{Before, First, Kind, Opening, Stretch};
 use crate::fs::txn::Id;
 use crate::fs::vfs::{Access, Dir, File, Meta};
 use crate::lineage::{Bounds, Lineage};
@@ -42,8 +42,10 @@ pub(crate) struct Newest {
     pub(crate) set_aside: bool,
     /// False when the last line lacks its newline.
     pub(crate) ended: bool,
-    /// The seq before its first entry.
+    /// The seq before its first entry that is not compacted.
     pub(crate) base: Seq,
+    /// What is known of its first line.
+    pub(crate) before: Before,
     pub(crate) id: Id,
     /// Where the room ends that is reserved for it.
     pub(crate) reserved: u64,
@@ -67,9 +69,9 @@ impl Newest {
         Ok(())
     }
 
-    /// What is known of its first line.
-    pub(crate) fn before(&self) -> Before {
-        Before::of_newest(self.start, self.base)
+    /// Its lines; `head` is that of the log.
+    pub(crate) fn stretch(&self, head: Seq) -> Stretch<'_> {
+        Stretch { file: &self.file, kind: self.kind, range: (self.start, self.end), before: self.before, head }
     }
 }
 
@@ -171,8 +173,8 @@ impl Disk {
         if self.sealed.last().is_some_and(|&first| first > base) {
             Arc::make_mut(&mut self.sealed).retain(|&first| first <= base);
         }
-        let before = Before::of_newest(opening.start, base);
-        let tail = segment::tail(&file, opening.kind(), opening.start, opening.len, before)?;
+        let lines = opening.newest(&file);
+        let (before, tail) = (lines.before, lines.tail()?);
         // Where another tool's seqs do not rise, the last is not the highest.
         self.head = base.max(first.unwrap_or(0));
         if let Some(last) = tail.last {
@@ -190,6 +192,7 @@ impl Disk {
             set_aside: false,
             ended: tail.ended,
             base,
+            before,
             id: meta.id(),
             reserved: 0,
         });
@@ -214,7 +217,7 @@ impl Disk {
     fn take_adopted(&mut self, file: &File, opening: &Opening) -> Result<()> {
         self.new_piece = Some(NewPiece::First);
         if self.sealed.is_empty() {
-            let first = segment::first_entry(file, Kind::Adopted, opening.start, opening.len)?;
+            let first = opening.newest(file).first_entry()?;
             self.horizon = first.map_or(0, |first| first - 1);
             return Ok(());
         }
@@ -227,7 +230,7 @@ impl Disk {
         let path = file.path().display();
         self.trouble = Some(format!("the first line of {path} is neither a good header nor an entry of another tool"));
         if self.sealed.is_empty() {
-            let first = segment::first_entry(file, Kind::Ours, opening.start, opening.len)?;
+            let first = opening.newest(file).first_entry()?;
             self.horizon = first.map_or(0, |first| first - 1);
             return Ok(());
         }
@@ -237,9 +240,9 @@ impl Disk {
     /// The seq before the newest segment's first entry, and that entry's where it had to be looked for.
     fn base_of_newest(&self, file: &File, opening: &Opening) -> Result<(Seq, Option<Seq>)> {
         if let First::Header(header) = &opening.first {
-            return Ok((header.base.max(header.horizon), None));
+            return Ok((header.floor(), None));
         }
-        let first = segment::first_entry(file, opening.kind(), opening.start, opening.len)?;
+        let first = opening.newest(file).first_entry()?;
         // What the sealed segments end with, if there are any.
         let before = self.head.max(self.horizon);
         Ok((first.map_or(before, |first| first - 1).max(before), first))
@@ -264,7 +267,7 @@ impl Disk {
             self.closed = header.closed;
             self.ts = header.ts;
         }
-        let tail = segment::tail(&file, opening.kind(), opening.start, opening.len, Before::Seq(first - 1))?;
+        let tail = opening.sealed(&file, first, END).tail()?;
         if let Some(last) = tail.last {
             self.head = self.head.max(last.seq);
             self.ts = self.ts.max(last.ts);
@@ -274,7 +277,7 @@ impl Disk {
         Ok(())
     }
 
-    fn open_sealed(&self, first: Seq) -> Result<Option<File>> {
+    pub(crate) fn open_sealed(&self, first: Seq) -> Result<Option<File>> {
         let path = format!("{}/{}", self.paths.sealed(), sealed_name(first));
         match self.project.open(path, Access::Read) {
             Err(error) if error.missing() => Ok(None),
@@ -287,44 +290,6 @@ impl Disk {
             Error::NewerFormat { why, .. } => Error::NewerFormat { what: format!("the log at {}", self.file_name()), why },
             other => other,
         }
-    }
-
-    /// The table of keys, read from the newest segment on first use.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`] where the line with the table is.
-    pub(crate) fn keys(&mut self) -> Result<&mut KeyTable> {
-        self.read_keys()?;
-        match &mut self.keys {
-            Keys::Table(table) => Ok(table),
-            Keys::Damaged { .. } | Keys::Unread => Err(damaged_keys(&self.project, &self.paths)),
-        }
-    }
-
-    /// Makes sure that the table was looked for.
-    pub(crate) fn read_keys(&mut self) -> Result<()> {
-        if matches!(self.keys, Keys::Unread) {
-            self.keys = match (&self.newest, self.sealed.last()) {
-                (Some(newest), _) if newest.kind == Kind::Ours => {
-                    let range = (newest.start, newest.end);
-                    keys::load(&keys::Place { file: &newest.file, range, before: newest.before() }, &self.lineage, self.head)?
-                }
-                (None, Some(&first)) => self.keys_of_sealed(first)?,
-                _ => Keys::Table(KeyTable::default()),
-            };
-        }
-        Ok(())
-    }
-
-    /// The newest segment is gone; the table of the one before is the best there is.
-    fn keys_of_sealed(&self, first: Seq) -> Result<Keys> {
-        let Some(file) = self.open_sealed(first)? else { return Ok(Keys::Table(KeyTable::default())) };
-        let opening = Opening::read(&file)?;
-        if opening.kind() == Kind::Adopted {
-            return Ok(Keys::Table(KeyTable::default()));
-        }
-        let range = (opening.start, opening.len);
-        keys::load(&keys::Place { file: &file, range, before: Before::Seq(first - 1) }, &self.lineage, self.head)
     }
 
     /// The whole path of the newest segment, for people.
@@ -365,6 +330,7 @@ impl Disk {
                 end: newest.end,
                 len: newest.len,
                 base: newest.base,
+                before: newest.before,
                 id: newest.id,
             }),
             lineage: self.lineage.clone(),
@@ -389,13 +355,4 @@ pub(crate) fn sealed_firsts(project: &Dir, paths: &LogPaths) -> Result<Vec<Seq>>
     }
     firsts.sort_unstable();
     Ok(firsts)
-}
-
-fn damaged_keys(project: &Dir, paths: &LogPaths) -> Error {
-    let path = project.path().join(paths.newest());
-    Error::Damaged {
-        what: format!("the table of idempotency keys, in the second line of {}", path.display()),
-        why: "its line does not verify, so a retry could be taken for a new append; appends without a key go on".into(),
-        etag: None,
-    }
 }

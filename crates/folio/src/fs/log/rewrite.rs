@@ -12,7 +12,7 @@ use crate::fs::line::{self, Header};
 use crate::fs::log::disk::{Disk, NewPiece, Newest, sealed_firsts};
 use crate::fs::log::keys::{self, Keys};
 use crate::fs::log::paths::{LogPaths, sealed_name};
-use crate::fs::segment::{self, Kind};
+use crate::fs::segment::{Before, Kind};
 use crate::fs::store::Store;
 use crate::fs::txn::{Body, Effect, Means, Op, Place, Step, Txn};
 use crate::fs::vfs::{Dir, File};
@@ -37,19 +37,18 @@ impl Disk {
     pub(crate) fn remake(&mut self, store: &Store) -> Result<()> {
         self.trouble = None;
         self.new_piece = Some(NewPiece::Broken);
-        self.read_keys()?;
-        if matches!(self.keys, Keys::Damaged { .. }) {
+        if self.lost_keys()? {
             self.keys = Keys::Table(KeyTable::default());
         }
         let mut lines = Vec::new();
         if let Some(newest) = &mut self.newest {
-            segment::copy_good(&newest.file, newest.start, newest.end, newest.base, &mut lines)?;
+            newest.stretch(self.head).copy_good(newest.base, &mut lines)?;
             newest.len = newest.end;
         }
         // Where no entry is left, the table of keys may have told how far the log had reached.
         let base = self.newest.as_ref().filter(|_| !lines.is_empty()).map_or(self.head, |newest| newest.base);
         let header = self.next_header(store, self.horizon, base)?;
-        let planned = self.plan_segment(store, header, Kept::Lines { lines }, &[])?;
+        let planned = self.plan_segment(store, header, Kept::Lines { lines, base }, &[])?;
         self.commit(store, planned)
     }
 
@@ -70,9 +69,10 @@ impl Disk {
         self.read_keys()?;
         let horizon = change.horizon.unwrap_or(self.horizon).max(self.horizon).min(self.head);
         self.quarantine_tail(store)?;
+        self.quarantine_table(store)?;
         let kept = self.kept(horizon, change.seal)?;
         let base = match &kept {
-            Kept::Lines { .. } => self.newest.as_ref().map_or(self.head, |newest| newest.base.max(horizon)),
+            Kept::Lines { base, .. } => *base,
             Kept::Sealed { .. } | Kept::Nothing => self.head,
         };
         let header = self.next_header(store, horizon, base)?;
@@ -136,25 +136,16 @@ impl Disk {
         if newest.kind == Kind::Adopted || seal {
             return Ok(sealed);
         }
-        let base = newest.base.max(horizon);
-        if base == self.head {
+        if horizon >= self.head {
             return Ok(Kept::Nothing);
         }
-        // A damaged table is written anew, as it lies. An entry may follow it without a newline between them; and where it
-        // stands among the entries, it stays there too.
-        let mut start = newest.start;
-        if let Keys::Damaged { line } = &self.keys {
-            let mut there = vec![0; line.len() + 1];
-            let read = newest.file.read_at(&mut there, start)?;
-            if read >= line.len() && there.starts_with(line) {
-                let newline = read > line.len() && there.ends_with(b"\n");
-                start += line.len() as u64 + u64::from(newline);
-            }
-        }
-        let range = (start.min(newest.end), newest.end);
+        let stretch = newest.stretch(self.head);
         // Damaged lines before the first kept one may hold more of the log than they show: they are kept too.
-        let all = base == newest.base;
-        let from = if all { range.0 } else { segment::cut_before(&newest.file, newest.kind, range, base + 1)? };
+        let (from, before) = if horizon <= newest.base {
+            (keys::end_of_table(&stretch)?, stretch.before)
+        } else {
+            stretch.cut_before(horizon + 1)?
+        };
         if newest.end - from > KEPT_LIMIT {
             return Ok(sealed);
         }
@@ -166,7 +157,22 @@ impl Disk {
         if lines.last().is_some_and(|&last| last != b'\n') {
             lines.push(b'\n');
         }
-        Ok(Kept::Lines { lines })
+        // What lies there is judged as it was.
+        let base = if let Before::Seq(before) = before { before } else { horizon };
+        Ok(Kept::Lines { lines, base })
+    }
+
+    /// Copies a damaged table to quarantine. One that is no part of the log is there already.
+    fn quarantine_table(&mut self, store: &Store) -> Result<()> {
+        if let (Some(newest), Keys::Damaged { range: Some((start, end)) }) = (&self.newest, &self.keys)
+            && *start < newest.end
+        {
+            let from = store.shown(&self.project, &self.paths.newest());
+            let why = "it was the table of idempotency keys, and does not verify";
+            store.ground.quarantine.keep_range(&from, why, &newest.file, *start..*end)?;
+            self.keys = Keys::Damaged { range: None };
+        }
+        Ok(())
     }
 
     /// Makes ready that a new segment comes in the place of the newest, with what is kept of that and with `lines`.
@@ -176,13 +182,13 @@ impl Disk {
         let mut steps = Vec::new();
         let (kept, sealed) = match kept {
             Kept::Sealed { first } => (Vec::new(), Some(first)),
-            Kept::Lines { lines } => (lines, None),
+            Kept::Lines { lines, .. } => (lines, None),
             Kept::Nothing => (Vec::new(), None),
         };
         let temporary = store.temp()?;
         let (start, end) = self.write_new(temporary.file(), &mut header, &kept, lines)?;
         store.settle_temp(&temporary)?;
-        self.set_aside_up_to(store, header.base)?;
+        self.set_aside_up_to(store, header.floor())?;
         let old = self.newest.as_ref().map(|newest| newest.id);
         if let (Some(first), Some(id)) = (sealed, old) {
             self.end_line(&path, &mut steps)?;
@@ -268,7 +274,8 @@ impl Disk {
             len: end,
             set_aside: false,
             ended: true,
-            base: header.base,
+            base: header.floor(),
+            before: Before::Seq(header.base),
             id: header.id,
             reserved: 0,
         });
@@ -294,17 +301,13 @@ impl Disk {
         let mut bytes = Vec::with_capacity(kept.len() + lines.len() + 512);
         header.push(&mut bytes);
         let start = bytes.len() as u64;
-        match &self.keys {
-            Keys::Table(table) => {
-                if let Some(state) = keys::encode(table) {
-                    line::push_state(&mut bytes, header.base, header.ts, &state);
-                }
-            }
-            Keys::Damaged { line } => {
-                bytes.extend_from_slice(line);
-                bytes.push(b'\n');
-            }
-            Keys::Unread => {}
+        let table = match &self.keys {
+            Keys::Table(table) => keys::encode(table),
+            Keys::Damaged { .. } => Some(keys::DAMAGED.to_owned()),
+            Keys::Unread => None,
+        };
+        if let Some(table) = table {
+            line::push_state(&mut bytes, header.base, header.ts, &table);
         }
         bytes.extend_from_slice(kept);
         bytes.extend_from_slice(lines);
@@ -374,8 +377,8 @@ pub(crate) struct New {
 enum Kept {
     /// Nothing to keep, and nothing worth sealing.
     Nothing,
-    /// Its last lines, as they lie.
-    Lines { lines: Vec<u8> },
+    /// Its last lines, as they lie, and the seq that stands before them.
+    Lines { lines: Vec<u8>, base: Seq },
     /// It is sealed under its first seq.
     Sealed { first: Seq },
 }

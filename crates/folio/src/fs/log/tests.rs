@@ -6,4 +6,5 @@ mod format;
 mod hostile;
 mod lines;
 mod lookout;
+mod neighbours;
 mod rig;

@@ -32,13 +32,15 @@ pub(crate) struct NewestView {
     pub(crate) len: u64,
     /// The seq before its first entry.
     pub(crate) base: Seq,
+    /// What is known of its first line.
+    pub(crate) before: Before,
     pub(crate) id: Id,
 }
 
 impl NewestView {
-    /// What is known of its first line.
-    fn before(&self) -> Before {
-        Before::of_newest(self.start, self.base)
+    /// Its lines; `head` is that of the log.
+    pub(crate) fn stretch(&self, head: Seq) -> Stretch<'_> {
+        Stretch { file: &self.file, kind: self.kind, range: (self.start, self.end), before: self.before, head }
     }
 }
 
@@ -172,17 +174,16 @@ impl View {
             // The last sealed segment that begins at or before the entry that is looked for.
             let begin = self.sealed.partition_point(|&first| first <= after + 1).saturating_sub(1);
             for (at, &first) in self.sealed.iter().enumerate().skip(begin) {
-                let bound = self.sealed.get(at + 1).map_or(newest_base, |next| next - 1).min(last);
-                if first > bound {
+                let bound = self.sealed.get(at + 1).map_or(newest_base, |next| next - 1);
+                if first > bound.min(last) {
                     continue;
                 }
                 // A missing file shows as a hole.
                 let Some(file) = folder.open(sealed_name(first), Access::Read)? else { continue };
                 let opening = Opening::read(&file)?;
-                let range = (opening.start, opening.len);
-                let stretch = Stretch { file: &file, kind: opening.kind(), range, before: Before::Seq(first - 1) };
+                let stretch = opening.sealed(&file, first, bound);
                 let known = mark.filter(|mark| mark.segment == first).map(|mark| mark.offset);
-                if let Scanned::Stopped { next } = stretch.scan((after.max(first - 1), bound), known, &mut on_entry)? {
+                if let Scanned::Stopped { next } = stretch.scan((after.max(first - 1), bound.min(last)), known, &mut on_entry)? {
                     end = Some((first, next));
                     break;
                 }
@@ -193,9 +194,8 @@ impl View {
             && last > newest.base
         {
             let first = newest.base + 1;
-            let range = (newest.start, newest.end);
-            let stretch = Stretch { file: &newest.file, kind: newest.kind, range, before: newest.before() };
             let known = mark.filter(|mark| mark.segment == first).map(|mark| mark.offset);
+            let stretch = newest.stretch(self.bounds.head);
             if let Scanned::Stopped { next } = stretch.scan((after.max(newest.base), last), known, &mut on_entry)? {
                 end = Some((first, next));
             }

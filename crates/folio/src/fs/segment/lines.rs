@@ -22,6 +22,13 @@ pub(crate) struct RawLine<'a> {
     pub(crate) ended: bool,
 }
 
+impl RawLine<'_> {
+    /// True where it is longer than any line can be.
+    pub(super) fn is_cut(&self) -> bool {
+        self.next - self.start > self.bytes.len() as u64 + 1
+    }
+}
+
 /// The lines of a range of a file, one at a time, with bounded memory.
 pub(crate) struct Lines<'f> {
     file: &'f File,

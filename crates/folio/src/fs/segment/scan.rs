@@ -1,10 +1,9 @@
 //! Going through the entries of a segment.
 
-use super::{Before, Judge, Judged, Kind, Lines, above, near};
+use super::{Before, Content, Judged, Kind, Lines, Reader, Stretch};
 use crate::cursor::Seq;
 use crate::error::Result;
 use crate::fs::line;
-use crate::fs::vfs::File;
 use crate::json::Json;
 use crate::log::{Data, Entry};
 use crate::run::Runs;
@@ -58,16 +57,6 @@ impl Stored<'_> {
     }
 }
 
-/// Lines of a segment that follow each other.
-pub(crate) struct Stretch<'f> {
-    pub(crate) file: &'f File,
-    pub(crate) kind: Kind,
-    /// Offsets of its first line and of its end.
-    pub(crate) range: (u64, u64),
-    /// What is known of the first line.
-    pub(crate) before: Before,
-}
-
 /// How a scan ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Scanned {
@@ -88,52 +77,40 @@ impl Stretch<'_> {
         mark: Option<u64>,
         visit: &mut dyn FnMut(Stored<'_>) -> bool,
     ) -> Result<Scanned> {
-        let (mut lines, mut judge) = self.begin(after, mark)?;
+        let mut lines = self.begin(after, mark)?;
         let mut seen = after;
-        let mut recovered: Option<Entry> = None;
         while seen < last
-            && let Some(raw) = lines.next()?
+            && let Some(Judged { raw, at, content }) = lines.next()?
         {
-            let next = raw.next;
-            // And the seq that entries before this line are below.
-            let (above, sure, entry) = match judge.judge(self.kind, raw.bytes) {
-                Judged::Good(line) => (above(&line), true, Stored::of(&line, seen)),
-                Judged::Recovered(line) => (above(&line), false, Stored::of(&line, seen)),
-                Judged::Adopted(entry) => (entry.seq, true, Some(Stored::Entry(entry))),
-                Judged::Damaged => continue,
+            let entry = match content {
+                Content::Line(line) => Stored::of(&line, seen),
+                Content::Adopted(entry) => Some(Stored::Entry(entry)),
+                Content::Damaged => None,
             };
-            let confirmed = recovered.take().filter(|entry| entry.seq < above).map(Stored::Entry);
-            let good =
-                if sure { entry } else { std::mem::replace(&mut recovered, entry.map(Stored::into_entry)).map(Stored::Entry) };
-            for (entry, next) in confirmed.map(|entry| (entry, None)).into_iter().chain(good.map(|entry| (entry, Some(next)))) {
-                if entry.seq() <= seen {
-                    continue;
-                }
-                if entry.seq() > last {
-                    return Ok(Scanned::All);
-                }
-                seen = entry.seq();
-                if !visit(entry) {
-                    return Ok(Scanned::Stopped { next: next.filter(|_| sure) });
-                }
+            let Some(entry) = entry.filter(|entry| entry.seq() > seen) else { continue };
+            if entry.seq() > last {
+                return Ok(Scanned::All);
+            }
+            seen = entry.seq();
+            if !visit(entry) {
+                return Ok(Scanned::Stopped { next: (at == 0).then_some(raw.next) });
             }
         }
-        let more = recovered.is_none_or(|entry| entry.seq <= seen || entry.seq > last || visit(Stored::Entry(entry)));
-        Ok(if more { Scanned::All } else { Scanned::Stopped { next: None } })
+        Ok(Scanned::All)
     }
 
     /// Lines from the entry behind `after` on, or from a little before it.
-    fn begin(&self, after: Seq, mark: Option<u64>) -> Result<(Lines<'_>, Judge)> {
+    fn begin(&self, after: Seq, mark: Option<u64>) -> Result<Reader<'_>> {
         if let Some(at) = mark.filter(|&at| self.kind == Kind::Ours && self.range.0 <= at && at < self.range.1) {
             let mut lines = Lines::new(self.file, at, self.range.1);
             // Whoever wrote the file since, what stands there is the entry that is wanted.
             let wanted = |bytes| line::parse(bytes).is_some_and(|line| line.is_entry() && line.seq == after + 1);
             if lines.next()?.is_some_and(|raw| wanted(raw.bytes)) {
                 lines.again();
-                return Ok((lines, Judge::new(Before::Seq(after))));
+                return Ok(Reader::new(self, lines, Before::Seq(after)));
             }
         }
-        let (from, before) = near(self.file, self.kind, self.range, self.before, after.saturating_add(1))?;
-        Ok((Lines::new(self.file, from, self.range.1), Judge::new(before)))
+        let (from, before) = self.near(after.saturating_add(1))?;
+        Ok(self.lines_from(from, before))
     }
 }

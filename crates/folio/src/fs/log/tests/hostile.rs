@@ -1,25 +1,9 @@
 //! Files that nobody means well with, and edits that no tool should make.
 
-use super::rig::{Rig, append, append_with, json, keyed, page, texts, told};
+use super::rig::{Rig, append, append_with, entry, header, json, keyed, page, summed, texts, told};
 use crate::fs::FsOptions;
 use crate::log::{AppendLog, AppendOptions, Order, ReadOptions};
 use crate::name::LogName;
-
-/// A line with a good sum; `body` is all of it without the sum, which goes before the last member.
-fn summed(head: &str, tail: &str) -> String {
-    let sum = crc32c::crc32c_append(crc32c::crc32c(head.as_bytes()), tail.as_bytes());
-    format!("{head},\"crc\":\"{sum:08x}\"{tail}")
-}
-
-fn entry(seq: u64, more: &str, data: &str) -> String {
-    summed(&format!("{{\"seq\":{seq},\"ts\":1{more}"), &format!(",\"data\":{data}}}"))
-}
-
-fn header(epoch: u64, prev: &str, base: u64, horizon: u64) -> String {
-    let head =
-        format!("{{\"folio\":1,\"epoch\":{epoch},\"id\":[1,1],\"prev\":{prev},\"base\":{base},\"horizon\":{horizon},\"ts\":1");
-    summed(&head, "}")
-}
 
 #[tokio::test]
 async fn nonsense_with_good_sums_never_crashes_anything_and_seqs_go_on() {
@@ -226,15 +210,17 @@ async fn a_damaged_table_of_keys_is_kept_once() {
     append_with(&log, &["1"], keyed("k")).await;
     append(&log, &["2"]).await;
     log.truncate(1).await.unwrap();
-    let text = rig.text("history.jsonl");
-    rig.write("history.jsonl", text.replacen("\"keys\":[[\"", "\"keys\":[[\"0", 1));
+    let text = rig.text("history.jsonl").replacen("\"keys\":[[\"", "\"keys\":[[\"0", 1);
+    rig.write("history.jsonl", &text);
     rig.reopen().await;
     let log = rig.history();
     for n in 3..=20 {
         append(&log, &[&n.to_string()]).await;
         log.truncate(n - 2).await.unwrap();
-        assert_eq!(rig.text("history.jsonl").matches("{\"keys\":[[").count(), 1, "{n}");
+        assert_eq!(rig.text("history.jsonl").matches("\"state\":{\"keys\":").count(), 1, "{n}");
     }
+    let table = format!("{}\n", text.lines().nth(1).unwrap());
+    assert_eq!(rig.quarantined(), [table.into_bytes()]);
     rig.reopen().await;
     assert_eq!(rig.history().append(vec![json("1")], keyed("k")).await.unwrap_err().code(), "damaged");
 }

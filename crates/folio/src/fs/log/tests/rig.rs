@@ -156,3 +156,19 @@ async fn words<E>(mut stream: LogStream<E>, of: impl Fn(&E) -> Vec<(Seq, Vec<u8>
         }
     }
 }
+
+/// A line with a good sum; `body` is all of it without the sum, which goes before the last member.
+pub(super) fn summed(head: &str, tail: &str) -> String {
+    let sum = crc32c::crc32c_append(crc32c::crc32c(head.as_bytes()), tail.as_bytes());
+    format!("{head},\"crc\":\"{sum:08x}\"{tail}")
+}
+
+pub(super) fn entry(seq: u64, more: &str, data: &str) -> String {
+    summed(&format!("{{\"seq\":{seq},\"ts\":1{more}"), &format!(",\"data\":{data}}}"))
+}
+
+pub(super) fn header(epoch: u64, prev: &str, base: u64, horizon: u64) -> String {
+    let head =
+        format!("{{\"folio\":1,\"epoch\":{epoch},\"id\":[1,1],\"prev\":{prev},\"base\":{base},\"horizon\":{horizon},\"ts\":1");
+    summed(&head, "}")
+}

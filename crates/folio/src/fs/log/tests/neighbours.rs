@@ -1,0 +1,129 @@
+//! What is recovered from damage is decided by the good lines around it: the same way whoever reads, and whatever is
+//! written afterwards.
+
+use super::rig::{Rig, append, append_with, entry, header, json, keyed, page, texts, told};
+use crate::log::AppendLog;
+
+/// A log with these lines behind a header, the newest segment of a store that was opened just now.
+async fn log_of(lines: &[String]) -> Rig {
+    let mut rig = Rig::new();
+    rig.write("history.jsonl", format!("{}\n{}\n", header(9, "[[0,0]]", 0, 0), lines.join("\n")));
+    rig.reopen().await;
+    rig
+}
+
+/// A damaged line of at least two entries' length that ends with this one.
+fn behind_damage(line: &str) -> String {
+    format!("{}{line}", "-".repeat(90))
+}
+
+/// An entry that the line behind it refutes is no entry, also when the table that it was glued to is written anew.
+#[tokio::test]
+async fn what_was_glued_to_a_damaged_table_counts_no_more_than_before() {
+    let table = "{\"seq\":0,\"ts\":1,\"crc\":\"00000000\",\"state\":{\"keys\":[[\"";
+    let glued = format!("{table}{}", entry(2, "", "\"glued\""));
+    let mut rig = log_of(&[glued, entry(1, "", "1"), entry(2, "", "2")]).await;
+    let log = rig.history();
+    assert_eq!(told(&log, "0").await, "1 2");
+    assert_eq!(log.append(vec![json("3")], keyed("k")).await.unwrap_err().code(), "damaged");
+    append(&log, &["3"]).await;
+    for _ in 0..2 {
+        let log = rig.history();
+        let wanted: Vec<_> = (1..=3).map(|n| (n, n.to_string())).collect();
+        assert_eq!(texts(&page(&log, None).await.entries), wanted);
+        assert_eq!(log.append(vec![json("3")], keyed("k")).await.unwrap_err().code(), "damaged");
+        rig.reopen().await;
+    }
+}
+
+/// Several recovered lines in a row are all judged by the next good one.
+#[tokio::test]
+async fn recovered_lines_do_not_vouch_for_each_other() {
+    let glued = |seq| behind_damage(&entry(seq, "", "\"glued\""));
+    let mut rig = log_of(&[entry(1, "", "1"), glued(2), glued(3), entry(2, "", "2"), entry(3, "", "3")]).await;
+    for _ in 0..2 {
+        let log = rig.history();
+        assert_eq!(texts(&page(&log, None).await.entries)[..3], [(1, "1".into()), (2, "2".into()), (3, "3".into())]);
+        append(&log, &["4"]).await;
+        rig.reopen().await;
+    }
+}
+
+/// Whoever copies an old line behind a damaged one can't turn the log back.
+#[tokio::test]
+async fn an_old_line_behind_a_recovered_one_is_no_part_of_the_log() {
+    let good: Vec<String> = (1..=4).map(|n| entry(n, "", &n.to_string())).collect();
+    let pasted = [behind_damage(&entry(5, "", "5")), good[1].clone()];
+    let mut rig = log_of(&[good, pasted.to_vec()].concat()).await;
+    let log = rig.history();
+    assert_eq!(told(&log, "0").await, "1 2 3 4");
+    assert_eq!(append(&log, &["5"]).await.first, 5);
+    rig.reopen().await;
+    assert_eq!(told(&rig.history(), "0").await, "1 2 3 4 5");
+}
+
+/// The head is above every line of the log: one of an unfinished unit would hide all entries up to its seq.
+#[tokio::test]
+async fn nothing_counts_behind_a_higher_line_that_ends_no_unit() {
+    let mut rig = log_of(&[entry(1, "", "1"), entry(8, ",\"more\":1", "8"), entry(2, "", "2")]).await;
+    let log = rig.history();
+    assert_eq!(told(&log, "0").await, "1");
+    for n in 2..=9 {
+        append(&log, &[&n.to_string()]).await;
+    }
+    rig.reopen().await;
+    assert_eq!(told(&rig.history(), "0").await, "1 2 3 4 5 6 7 8 9");
+}
+
+/// A compaction up to an entry that is damaged: what comes next is judged by the last good one, as before.
+#[tokio::test]
+async fn a_compaction_recovers_nothing_that_was_not_there() {
+    let mut rig = log_of(&[entry(1, "", "1"), entry(2, "", "2"), format!("-{}", entry(5, "", "5")), entry(7, "", "7")]).await;
+    assert_eq!(told(&rig.history(), "0").await, "1 2 corrupt:4>6 7");
+    for horizon in [3, 4] {
+        rig.history().truncate(horizon).await.unwrap();
+        for _ in 0..2 {
+            let log = rig.history();
+            assert_eq!(page(&log, None).await.first, horizon + 1);
+            assert_eq!(told(&log, &horizon.to_string()).await, format!("corrupt:{}>6 7", 6 - horizon));
+            rig.reopen().await;
+        }
+    }
+}
+
+/// A table with no entry behind it lies where nothing is part of the log any more.
+#[tokio::test]
+async fn a_damaged_table_alone_is_not_forgotten() {
+    let mut rig = Rig::new();
+    let log = rig.history();
+    append_with(&log, &["1"], keyed("k")).await;
+    log.truncate(1).await.unwrap();
+    let text = rig.text("history.jsonl");
+    rig.write("history.jsonl", text.replacen("\"keys\":[[\"", "\"keys\":[[\"0", 1));
+    rig.reopen().await;
+    for n in 2..4 {
+        let log = rig.history();
+        assert_eq!(log.append(vec![json("1")], keyed("k")).await.unwrap_err().code(), "damaged");
+        assert_eq!(append(&log, &["2"]).await.first, n);
+        rig.reopen().await;
+    }
+    assert_eq!(rig.quarantined().len(), 1);
+}
+
+/// A new header takes the place of the table, too.
+#[tokio::test]
+async fn tables_do_not_pile_up() {
+    let mut rig = Rig::new();
+    append_with(&rig.history(), &["1", "2"], keyed("k")).await;
+    rig.history().truncate(1).await.unwrap();
+    for n in 3..6 {
+        // A copy: the next write begins a new piece.
+        rig.store.close().await.unwrap();
+        std::fs::copy(rig.path("history.jsonl"), rig.path("copy")).unwrap();
+        std::fs::rename(rig.path("copy"), rig.path("history.jsonl")).unwrap();
+        rig.reopen().await;
+        append(&rig.history(), &[&n.to_string()]).await;
+        assert_eq!(rig.text("history.jsonl").matches("\"state\":").count(), 1, "{n}");
+    }
+    assert!(append_with(&rig.history(), &["1", "2"], keyed("k")).await.replayed);
+}
