@@ -49,6 +49,8 @@ impl NewestView {
 pub(crate) struct Mark {
     /// Seq of the first entry of the segment.
     segment: Seq,
+    /// The file, where another one may get the name.
+    file: Option<Id>,
     pub(crate) after: Seq,
     /// In the segment, in bytes.
     offset: u64,
@@ -154,11 +156,11 @@ impl View {
         visit: &mut dyn FnMut(Met<'_>) -> ControlFlow<()>,
     ) -> Result<Option<Mark>> {
         let mut seen = after;
-        let mut stopped = false;
+        let (mut stopped, mut at_hole) = (false, false);
         let mut on_entry = |entry: Stored<'_>| {
             let seq = entry.seq();
             if seq > seen + 1 && visit(Met::Hole { first: seen + 1, last: seq - 1 }).is_break() {
-                stopped = true;
+                (stopped, at_hole) = (true, true);
                 return false;
             }
             seen = seq;
@@ -167,6 +169,8 @@ impl View {
         };
         // In which segment it stopped, and where.
         let mut end = None;
+        let known =
+            |first: Seq, file: Option<Id>| mark.filter(|mark| (mark.segment, mark.file) == (first, file)).map(|mark| mark.offset);
         let newest_base = self.newest.as_ref().map_or(self.bounds.head, |newest| newest.base);
         if after < newest_base
             && let Some(folder) = self.sealed_folder()?
@@ -182,9 +186,9 @@ impl View {
                 let Some(file) = folder.open(sealed_name(first), Access::Read)? else { continue };
                 let opening = Opening::read(&file)?;
                 let stretch = opening.sealed(&file, first, bound);
-                let known = mark.filter(|mark| mark.segment == first).map(|mark| mark.offset);
-                if let Scanned::Stopped { next } = stretch.scan((after.max(first - 1), bound.min(last)), known, &mut on_entry)? {
-                    end = Some((first, next));
+                let wanted = (after.max(first - 1), bound.min(last));
+                if let Scanned::Stopped { next } = stretch.scan(wanted, known(first, None), &mut on_entry)? {
+                    end = Some((first, None, next));
                     break;
                 }
             }
@@ -194,16 +198,18 @@ impl View {
             && last > newest.base
         {
             let first = newest.base + 1;
-            let known = mark.filter(|mark| mark.segment == first).map(|mark| mark.offset);
-            let stretch = newest.stretch(self.bounds.head);
-            if let Scanned::Stopped { next } = stretch.scan((after.max(newest.base), last), known, &mut on_entry)? {
-                end = Some((first, next));
+            let (stretch, file) = (newest.stretch(self.bounds.head), Some(newest.id));
+            let wanted = (after.max(newest.base), last);
+            if let Scanned::Stopped { next } = stretch.scan(wanted, known(first, file), &mut on_entry)? {
+                end = Some((first, file, next));
             }
         }
         if !stopped && seen < last {
             let _ = visit(Met::Hole { first: seen + 1, last });
         }
-        Ok(end.and_then(|(segment, next)| Some(Mark { segment, after: seen, offset: next? })))
+        // Before a hole it stopped short of an entry, and another may lie behind that.
+        let end = end.filter(|_| !at_hole);
+        Ok(end.and_then(|(segment, file, next)| Some(Mark { segment, file, after: seen, offset: next? })))
     }
 
     /// What lies after `after` up to `last`, within a budget: at least one item if there is one.

@@ -2,7 +2,7 @@
 //! written afterwards.
 
 use super::rig::{Rig, append, append_with, entry, header, json, keyed, page, texts, told};
-use crate::log::AppendLog;
+use crate::log::{AppendLog, ReadOptions};
 
 /// A log with these lines behind a header, the newest segment of a store that was opened just now.
 async fn log_of(lines: &[String]) -> Rig {
@@ -126,4 +126,15 @@ async fn tables_do_not_pile_up() {
         assert_eq!(rig.text("history.jsonl").matches("\"state\":").count(), 1, "{n}");
     }
     assert!(append_with(&rig.history(), &["1", "2"], keyed("k")).await.replayed);
+}
+
+/// Reading goes on where it stopped; before a hole that is not where the next line begins.
+#[tokio::test]
+async fn a_page_that_ends_at_a_hole_does_not_hide_what_is_behind_it() {
+    let rig = log_of(&["-".repeat(60), entry(2, "", "2"), entry(1, "", "1"), entry(2, "", "2")]).await;
+    let log = rig.history();
+    let first = || log.read_lines(ReadOptions { limit: 1, ..ReadOptions::default() });
+    let page = first().await.unwrap();
+    assert_eq!(page.gap.map(|gap| gap.resumes_after.seq), Some(1));
+    assert_eq!(first().await.unwrap(), page);
 }
