@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use self::slot::Slot;
 use self::telling::Telling;
 use super::scope::Scope;
-use super::store::{Store, off_runtime};
+use super::store::Store;
 use super::txn::{Step, Txn};
 use crate::blob::{WriteCondition, WriteOutcome};
 use crate::change::ChangeStream;
@@ -69,9 +69,8 @@ impl FsDocs {
                 Ok(Decided { change: None, outcome }) => answer(Ok(outcome)),
                 Err(error) => answer(Err(error)),
             }
-            Ok(())
         };
-        off_runtime(work).await?;
+        self.store.crew.take(work);
         answered.await.unwrap_or_else(|_| {
             let why = "the thread that changed it ended".into();
             Err(Error::OutcomeUnknown { what: "a document".into(), why })

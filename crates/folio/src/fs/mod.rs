@@ -27,6 +27,7 @@ mod changes;
 mod commit;
 mod content;
 mod copy;
+mod crew;
 mod docs;
 pub mod doctor;
 mod draft;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::changes::Changes;
+use super::crew::Crew;
 use super::epochs::Epochs;
 use super::failure::Failure;
 use super::fold::Folding;
@@ -37,6 +38,9 @@ const JOURNAL: &str = "journal";
 pub(crate) const TMP: &str = "tmp";
 const QUARANTINE: &str = "quarantine";
 
+/// Threads for short work: one that waits for the disk must not keep all others waiting.
+const CREW: usize = 4;
+
 /// An open root.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -58,6 +62,8 @@ pub(crate) struct Store {
     pub(crate) epochs: Epochs,
     /// Who waits for whom.
     pub(crate) gates: Gates,
+    /// For what is short, and often many at a time.
+    pub(crate) crew: Arc<Crew>,
     /// Who is told of changes.
     pub(crate) changes: Arc<Changes>,
     /// Whether names fold here.
@@ -149,6 +155,7 @@ impl Store {
             options,
             epochs,
             gates: Gates::new(),
+            crew: Crew::new(CREW),
             watcher,
             changes,
             folding,
