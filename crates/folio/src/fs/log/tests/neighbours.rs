@@ -1,7 +1,11 @@
 //! What is recovered from damage is decided by the good lines around it: the same way whoever reads, and whatever is
 //! written afterwards.
 
+use fastrand::Rng;
+
 use super::rig::{Rig, append, append_with, entry, header, json, keyed, page, texts, told};
+use crate::cursor::Seq;
+use crate::fs::log::FsLog;
 use crate::log::{AppendLog, ReadOptions};
 
 /// A log with these lines behind a header, the newest segment of a store that was opened just now.
@@ -137,4 +141,87 @@ async fn a_page_that_ends_at_a_hole_does_not_hide_what_is_behind_it() {
     let page = first().await.unwrap();
     assert_eq!(page.gap.map(|gap| gap.resumes_after.seq), Some(1));
     assert_eq!(first().await.unwrap(), page);
+}
+
+/// As many entries as had room in all the damaged bytes can be missing.
+#[tokio::test]
+async fn what_stands_behind_several_damaged_lines_is_recovered() {
+    let lost = || "-".repeat(43);
+    let rig = log_of(&[entry(1, "", "1"), lost(), lost(), lost(), format!("-{}", entry(5, "", "5")), entry(6, "", "6")]).await;
+    assert_eq!(told(&rig.history(), "0").await, "1 corrupt:3>4 5 6");
+}
+
+/// A search that ends right before damage knows what stands before that.
+#[tokio::test]
+async fn what_a_search_ends_at_is_recovered() {
+    let large = format!("\"{}\"", "x".repeat(200 << 10));
+    let rig = log_of(&[entry(1, "", &large), entry(2, "", "2"), format!("-{}", entry(3, "", "3")), entry(4, "", "4")]).await;
+    assert_eq!(told(&rig.history(), "2").await, "3 4");
+}
+
+/// Damage as media, crashes and careless hands make it, at `place` or a little behind it.
+fn damage(bytes: &mut Vec<u8>, place: usize, random: &mut Rng) {
+    let at = (place + random.usize(0..2_000)).min(bytes.len() - 1);
+    let to = (at + random.usize(1..700)).min(bytes.len());
+    match random.u32(0..5) {
+        0 => bytes[at] ^= 1 << random.u32(0..8),
+        1 => bytes[at..to].fill(0),
+        2 => drop(bytes.drain(at..to)),
+        3 => bytes.insert(at, b'\n'),
+        _ => {
+            if let Some(newline) = bytes[at..].iter().position(|byte| *byte == b'\n') {
+                bytes.remove(at + newline);
+            }
+        }
+    }
+}
+
+/// In a segment that is large enough for searches in it: whoever begins in the middle is told what others are told there.
+#[tokio::test]
+async fn a_damaged_log_reads_the_same_from_everywhere() {
+    async fn behind(log: &FsLog, mut since: Seq) -> Vec<(Seq, String)> {
+        let mut all = Vec::new();
+        let head = log.status().await.unwrap().head.seq;
+        while since < head {
+            let page = page(log, Some(&since.to_string())).await;
+            since = page.next.unwrap().seq;
+            all.extend(texts(&page.entries));
+        }
+        all
+    }
+    let whole = Rig::new();
+    for n in 0..600 {
+        let texts: Vec<_> = (0..1 + n % 5).map(|part| format!("[{n},{part},\"{}\"]", "x".repeat(n % 400))).collect();
+        let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+        append(&whole.history(), &texts).await;
+    }
+    let written = std::fs::read(whole.path("history.jsonl")).unwrap();
+    let original = behind(&whole.history(), 0).await;
+    for seed in 0..20 {
+        let mut random = Rng::with_seed(seed);
+        let mut bytes = written.clone();
+        for _ in 0..random.usize(1..5) {
+            let place = random.usize(600..bytes.len());
+            (0..random.usize(1..8)).for_each(|_| damage(&mut bytes, place, &mut random));
+        }
+        let mut rig = Rig::new();
+        rig.write("history.jsonl", bytes);
+        rig.reopen().await;
+        let mut all = behind(&rig.history(), 0).await;
+        assert!(all.len() > 100 && all.iter().all(|entry| original.contains(entry)), "{seed}");
+        for _ in 0..4 {
+            let log = rig.history();
+            let holes: Vec<_> = (0..all.len() - 1).filter(|&at| all[at].0 + 1 < all[at + 1].0).collect();
+            for at in (0..6).map(|_| random.usize(0..all.len())).chain(holes.iter().copied()) {
+                assert!(behind(&log, all[at].0).await == all[at + 1..], "{seed}: after {}", all[at].0);
+            }
+            let head = append(&log, &["\"new\""]).await.last;
+            all.push((head, "\"new\"".to_owned()));
+            let at = random.choice(holes).unwrap_or(0);
+            let horizon = log.truncate(all[at].0 + random.u64(0..2)).await.unwrap().horizon;
+            all.retain(|entry| entry.0 > horizon);
+            rig.reopen().await;
+            assert!(behind(&rig.history(), 0).await == all, "{seed}: above {horizon}");
+        }
+    }
 }
