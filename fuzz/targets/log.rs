@@ -134,10 +134,27 @@ async fn examine(root: &Path, input: &[u8]) {
     let again = ascending(&*log, 1_000).await.expect("it was read before");
     assert_eq!((&again.entries, again.head), (&last.entries, last.head), "reopened after a compaction");
 
+    let copy = ProjectId::new("copy").expect("an id");
+    match driver.fork_project(&project(), &copy).await {
+        Ok(()) => {
+            let copied = ascending(&*driver.project(&copy).history(), 1_000).await.expect("a copy reads");
+            assert_eq!((copied.entries, copied.head.seq), (last.entries.clone(), last.head.seq), "a copy");
+            driver.delete_project(&copy).await.expect("deleting a copy");
+        }
+        // A project of that name may be there already.
+        Err(error) if error.code() == "exists" => {}
+        Err(error) => allowed(&error),
+    }
+
+    let horizon = log.status().await.expect("it was read before").horizon;
     driver.close().await.expect("closing");
     drop((driver, log));
     let before = image::tree(root, &[".folio/lock"]);
-    doctor::check(root, |_| {}).await.expect("doctor");
+    let report = doctor::check(root, |_| {}).await.expect("doctor");
+    if report.logs == 1 {
+        let entries = last.entries.len() as u64;
+        assert_eq!((report.entries, report.lost), (entries, last.head.seq - horizon - entries), "{:?}", report.findings);
+    }
     assert_eq!(image::tree(root, &[".folio/lock"]), before, "doctor changes nothing");
     let repaired = doctor::repair(root, FsOptions::default(), |_| {}).await;
     if let Err(error) = repaired {

@@ -9,7 +9,7 @@ use self::judge::sure;
 pub(crate) use self::judge::{Before, Content, Judged, Kind, Reader};
 use self::lines::Lines;
 pub(crate) use self::scan::{Scanned, Stored};
-use crate::cursor::{END, Seq};
+use crate::cursor::Seq;
 use crate::error::Result;
 use crate::fs::line::{self, Header};
 use crate::fs::vfs::File;
@@ -66,17 +66,17 @@ impl Opening {
         }
     }
 
-    /// The lines of a sealed segment, whose name says what its `first` seq is. It ends with `bound`.
-    pub(crate) fn sealed<'f>(&self, file: &'f File, first: Seq, bound: Seq) -> Stretch<'f> {
+    /// The lines of a sealed segment, whose name says what its `first` seq is.
+    pub(crate) fn sealed<'f>(&self, file: &'f File, first: Seq) -> Stretch<'f> {
         let before = self.before(Before::Seq(first.saturating_sub(1)));
-        Stretch { file, kind: self.kind(), range: (self.start, self.len), before, head: bound }
+        Stretch { file, kind: self.kind(), range: (self.start, self.len), before }
     }
 
     /// The lines of a newest segment, of which it is not known yet where they end.
     pub(crate) fn newest<'f>(&self, file: &'f File) -> Stretch<'f> {
         // At the very beginning no header was good enough to tell.
         let before = self.before(Before::Any);
-        Stretch { file, kind: self.kind(), range: (self.start, self.len), before, head: END }
+        Stretch { file, kind: self.kind(), range: (self.start, self.len), before }
     }
 }
 
@@ -89,8 +89,6 @@ pub(crate) struct Stretch<'f> {
     pub(crate) range: (u64, u64),
     /// What is known of the first line.
     pub(crate) before: Before,
-    /// No line is recovered that has a higher seq.
-    pub(crate) head: Seq,
 }
 
 impl<'f> Stretch<'f> {

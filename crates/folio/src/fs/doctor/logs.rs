@@ -30,7 +30,7 @@ fn log(project: &Dir, shown: &str, name: &LogName, collector: &mut Collector) ->
         Err(error) => return Err(error),
     };
     collector.report.logs += 1;
-    let mut seen = Seen { last: disk.horizon };
+    let mut seen = Seen { last: disk.horizon, bound: disk.head };
     for (at, &first) in disk.sealed.iter().enumerate() {
         let path = format!("{shown}/{}/{}", paths.sealed(), sealed_name(first));
         let bound = disk.bound_of_sealed(at);
@@ -42,10 +42,13 @@ fn log(project: &Dir, shown: &str, name: &LogName, collector: &mut Collector) ->
         if opening.first == First::Bad {
             collector.note(Finding::damage(&path, "its header is damaged; its entries are read by their own sums"));
         }
-        seen.segment(&opening.sealed(&file, first, bound), &path, collector)?;
+        // Lower entries in it are no part of the log.
+        seen.hole(first.saturating_sub(1), &path, collector);
+        seen.segment(&opening.sealed(&file, first), bound, &path, collector)?;
     }
     if let Some(segment) = &disk.newest {
-        seen.segment(&segment.stretch(disk.head), &newest, collector)?;
+        seen.hole(segment.base, &newest, collector);
+        seen.segment(&segment.stretch(), disk.head, &newest, collector)?;
     }
     seen.hole(disk.head, &newest, collector);
     if disk.lost_keys()? {
@@ -85,32 +88,36 @@ fn state(disk: &Disk, newest: &str, collector: &mut Collector) {
 /// What was seen of a log so far.
 struct Seen {
     last: Seq,
+    /// Up to which seq the segment that is looked at has entries.
+    bound: Seq,
 }
 
 impl Seen {
-    /// Goes through the lines of a segment that ends with the stretch's head.
-    fn segment(&mut self, stretch: &Stretch<'_>, path: &str, collector: &mut Collector) -> Result<()> {
-        let bound = stretch.head;
+    /// Goes through the lines of a segment. Its entries end where one is above `bound`.
+    fn segment(&mut self, stretch: &Stretch<'_>, bound: Seq, path: &str, collector: &mut Collector) -> Result<()> {
+        self.bound = bound;
         let mut lines = stretch.lines();
         while let Some(judged) = lines.next()? {
             let Judged { raw, at, content } = &judged;
             let (bytes, place, damage) = (raw.next - raw.start, raw.start, judged.damage().len());
             match content {
-                Content::Adopted(entry) => self.entry(entry.seq, bound, path, collector),
+                Content::Adopted(entry) => self.entry(entry.seq, path, collector),
                 // Behind the end of an adopted log lies what was torn before the next segment began.
-                Content::Damaged if stretch.kind == Kind::Adopted && self.last >= bound => {}
-                Content::Line(line) if *at > 0 => self.damaged(damage, Some(line), place, bound, path, collector),
+                Content::Damaged if stretch.kind == Kind::Adopted && self.last >= self.bound => {}
+                Content::Line(line) if *at > 0 => self.damaged(damage, Some(line), place, path, collector),
                 Content::Line(line) if !line.is_entry() => {}
-                Content::Line(line) if line.entry().is_some() => self.entry(line.seq, bound, path, collector),
-                _ => self.damaged(raw.bytes.len(), None, place, bound, path, collector),
+                Content::Line(line) if line.entry().is_some() => self.entry(line.seq, path, collector),
+                _ => self.damaged(raw.bytes.len(), None, place, path, collector),
             }
             collector.read(path, bytes);
         }
         Ok(())
     }
 
-    fn entry(&mut self, seq: Seq, bound: Seq, path: &str, collector: &mut Collector) {
-        if seq > self.last && seq <= bound {
+    fn entry(&mut self, seq: Seq, path: &str, collector: &mut Collector) {
+        if seq > self.bound {
+            self.bound = self.last;
+        } else if seq > self.last {
             self.hole(seq - 1, path, collector);
             self.last = seq;
             collector.report.entries += 1;
@@ -118,15 +125,7 @@ impl Seen {
     }
 
     /// So many bytes at a place are no good line; behind them may stand one.
-    fn damaged(
-        &mut self,
-        bytes: usize,
-        behind: Option<&line::Line<'_>>,
-        place: u64,
-        bound: Seq,
-        path: &str,
-        collector: &mut Collector,
-    ) {
+    fn damaged(&mut self, bytes: usize, behind: Option<&line::Line<'_>>, place: u64, path: &str, collector: &mut Collector) {
         let what = format!("{bytes} bytes at byte {place} are no good line");
         let what = match behind {
             Some(line) => format!("{what}; entry {} behind them is recovered", line.seq),
@@ -134,7 +133,7 @@ impl Seen {
         };
         collector.note(Finding::damage(path, what));
         if let Some(line) = behind.filter(|line| line.is_entry()) {
-            self.entry(line.seq, bound, path, collector);
+            self.entry(line.seq, path, collector);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cursor::{END, Epoch, Seq};
+use crate::cursor::{Epoch, Seq};
 use crate::error::{Error, Result};
 use crate::fs::line::Header;
 use crate::fs::log::keys::Keys;
@@ -69,9 +69,9 @@ impl Newest {
         Ok(())
     }
 
-    /// Its lines; `head` is that of the log.
-    pub(crate) fn stretch(&self, head: Seq) -> Stretch<'_> {
-        Stretch { file: &self.file, kind: self.kind, range: (self.start, self.end), before: self.before, head }
+    /// Its lines.
+    pub(crate) fn stretch(&self) -> Stretch<'_> {
+        Stretch { file: &self.file, kind: self.kind, range: (self.start, self.end), before: self.before }
     }
 }
 
@@ -267,7 +267,7 @@ impl Disk {
             self.closed = header.closed;
             self.ts = header.ts;
         }
-        let tail = opening.sealed(&file, first, END).tail()?;
+        let tail = opening.sealed(&file, first).tail()?;
         if let Some(last) = tail.last {
             self.head = self.head.max(last.seq);
             self.ts = self.ts.max(last.ts);

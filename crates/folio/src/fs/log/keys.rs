@@ -58,9 +58,9 @@ pub(crate) enum Keys {
 /// line is a good one, which every version takes for a table that it can't read.
 pub(crate) const DAMAGED: &str = "{\"keys\":\"damaged\"}";
 
-/// Reads the table from the lines of the newest segment. What it tells of entries after the head is void: they were lost.
-pub(crate) fn load(stretch: &Stretch<'_>, lineage: &Lineage) -> Result<Keys> {
-    let (start, head) = (stretch.range.0, stretch.head);
+/// Reads the table from the lines of the newest segment. What it tells of entries after `head` is void: they were lost.
+pub(crate) fn load(stretch: &Stretch<'_>, lineage: &Lineage, head: Seq) -> Result<Keys> {
+    let start = stretch.range.0;
     let mut table = KeyTable::default();
     let mut lines = stretch.lines();
     while let Some(judged) = lines.next()? {
@@ -108,12 +108,12 @@ impl Disk {
         if matches!(self.keys, Keys::Unread) {
             self.keys = match (&self.newest, self.sealed.last()) {
                 (Some(newest), _) if newest.kind == Kind::Ours => {
-                    let mut lines = newest.stretch(self.head);
+                    let mut lines = newest.stretch();
                     if newest.end == newest.start {
                         // A damaged table with nothing behind it is no part of the log.
                         lines.range.1 = newest.len;
                     }
-                    load(&lines, &self.lineage)?
+                    load(&lines, &self.lineage, self.head)?
                 }
                 (None, Some(&first)) => self.keys_of_sealed(first)?,
                 _ => Keys::Table(KeyTable::default()),
@@ -129,7 +129,7 @@ impl Disk {
         if opening.kind() == Kind::Adopted {
             return Ok(Keys::Table(KeyTable::default()));
         }
-        let keys = load(&opening.sealed(&file, first, self.head), &self.lineage)?;
+        let keys = load(&opening.sealed(&file, first), &self.lineage, self.head)?;
         // It stays where it is.
         Ok(if let Keys::Damaged { .. } = keys { Keys::Damaged { range: None } } else { keys })
     }

@@ -42,7 +42,7 @@ impl Disk {
         }
         let mut lines = Vec::new();
         if let Some(newest) = &mut self.newest {
-            newest.stretch(self.head).copy_good(newest.base, &mut lines)?;
+            newest.stretch().copy_good(newest.base, &mut lines)?;
             newest.len = newest.end;
         }
         // Where no entry is left, the table of keys may have told how far the log had reached.
@@ -139,7 +139,7 @@ impl Disk {
         if horizon >= self.head {
             return Ok(Kept::Nothing);
         }
-        let stretch = newest.stretch(self.head);
+        let stretch = newest.stretch();
         // Damaged lines before the first kept one may hold more of the log than they show: they are kept too.
         let (from, before) = if horizon <= newest.base {
             (keys::end_of_table(&stretch)?, stretch.before)

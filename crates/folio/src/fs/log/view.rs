@@ -38,9 +38,9 @@ pub(crate) struct NewestView {
 }
 
 impl NewestView {
-    /// Its lines; `head` is that of the log.
-    pub(crate) fn stretch(&self, head: Seq) -> Stretch<'_> {
-        Stretch { file: &self.file, kind: self.kind, range: (self.start, self.end), before: self.before, head }
+    /// Its lines.
+    pub(crate) fn stretch(&self) -> Stretch<'_> {
+        Stretch { file: &self.file, kind: self.kind, range: (self.start, self.end), before: self.before }
     }
 }
 
@@ -185,7 +185,7 @@ impl View {
                 // A missing file shows as a hole.
                 let Some(file) = folder.open(sealed_name(first), Access::Read)? else { continue };
                 let opening = Opening::read(&file)?;
-                let stretch = opening.sealed(&file, first, bound);
+                let stretch = opening.sealed(&file, first);
                 let wanted = (after.max(first - 1), bound.min(last));
                 if let Scanned::Stopped { next } = stretch.scan(wanted, known(first, None), &mut on_entry)? {
                     end = Some((first, None, next));
@@ -198,7 +198,7 @@ impl View {
             && last > newest.base
         {
             let first = newest.base + 1;
-            let (stretch, file) = (newest.stretch(self.bounds.head), Some(newest.id));
+            let (stretch, file) = (newest.stretch(), Some(newest.id));
             let wanted = (after.max(newest.base), last);
             if let Scanned::Stopped { next } = stretch.scan(wanted, known(first, file), &mut on_entry)? {
                 end = Some((first, file, next));

@@ -67,8 +67,8 @@ pub(crate) struct Reader<'f> {
 impl<'f> Reader<'f> {
     /// Judges `lines`, which lie in `stretch`; `before` tells of the first one.
     pub(super) fn new(stretch: &Stretch<'f>, lines: Lines<'f>, before: Before) -> Self {
-        let Stretch { file, kind, range: (_, end), head, .. } = *stretch;
-        Self { lines, judge: Judge { file, kind, end, head, before, damaged: 0, below: None } }
+        let Stretch { file, kind, range: (_, end), .. } = *stretch;
+        Self { lines, judge: Judge { file, kind, end, before, damaged: 0, below: None } }
     }
 
     /// The next line, or `None` at the end.
@@ -83,7 +83,6 @@ struct Judge<'f> {
     file: &'f File,
     kind: Kind,
     end: u64,
-    head: Seq,
     before: Before,
     /// Bytes of damaged lines since then.
     damaged: u64,
@@ -134,7 +133,7 @@ impl Judge<'_> {
                 Before::Unknown => false,
                 Before::Seq(before) => (before..=before.saturating_add(lost + 1)).contains(&seq),
             };
-            follows && seq < below && seq <= self.head
+            follows && seq < below
         };
         Ok(line::recover(raw.bytes, fits))
     }

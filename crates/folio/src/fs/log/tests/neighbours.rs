@@ -5,8 +5,10 @@ use fastrand::Rng;
 
 use super::rig::{Rig, append, append_with, entry, header, json, keyed, page, texts, told};
 use crate::cursor::Seq;
+use crate::fs::doctor;
 use crate::fs::log::FsLog;
 use crate::log::{AppendLog, ReadOptions};
+use crate::name::LogName;
 
 /// A log with these lines behind a header, the newest segment of a store that was opened just now.
 async fn log_of(lines: &[String]) -> Rig {
@@ -14,6 +16,12 @@ async fn log_of(lines: &[String]) -> Rig {
     rig.write("history.jsonl", format!("{}\n{}\n", header(9, "[[0,0]]", 0, 0), lines.join("\n")));
     rig.reopen().await;
     rig
+}
+
+/// Entries, and lost ones, of all logs.
+async fn counted(rig: &Rig) -> (u64, u64) {
+    let report = doctor::check(rig.root(), |_| {}).await.unwrap();
+    (report.entries, report.lost)
 }
 
 /// A damaged line of at least two entries' length that ends with this one.
@@ -141,6 +149,47 @@ async fn a_page_that_ends_at_a_hole_does_not_hide_what_is_behind_it() {
     let page = first().await.unwrap();
     assert_eq!(page.gap.map(|gap| gap.resumes_after.seq), Some(1));
     assert_eq!(first().await.unwrap(), page);
+}
+
+/// What judges a recovered line may be no part of the log itself. Where another would count without it, neither does.
+#[tokio::test]
+async fn the_tail_does_not_decide_what_counts_before_it() {
+    // With the last line 2 fits and 4 does not, without it 4 fits and 2 does not.
+    let lines = [entry(1, "", "1"), behind_damage(&entry(4, "", "4")), behind_damage(&entry(2, "", "2"))];
+    let mut rig = log_of(&[&lines[..], &[entry(3, ",\"more\":1", "3")]].concat()).await;
+    let before = told(&rig.history(), "0").await;
+    let head = page(&rig.history(), None).await.head.seq;
+    assert_eq!(append(&rig.history(), &["\"new\""]).await.first, head + 1);
+    rig.reopen().await;
+    assert_eq!(told(&rig.history(), "0").await, format!("{before} {}", head + 1));
+    assert_eq!(before, "1");
+}
+
+/// A fork has part of a segment: what counts in that does not change with its end.
+#[tokio::test]
+async fn a_fork_in_the_middle_of_a_segment_tells_what_its_source_tells() {
+    let sealed = [header(9, "[[0,0]]", 0, 0), entry(2, "", "2"), entry(1, "", "1"), entry(3, "", "3")];
+    let mut rig = log_of(&[]).await;
+    rig.write("history.d/00000000000000000001.jsonl", sealed.join("\n") + "\n");
+    rig.write("history.jsonl", format!("{}\n{}\n", header(9, "[[0,0]]", 3, 0), entry(4, "", "4")));
+    rig.reopen().await;
+    assert_eq!(told(&rig.history(), "0").await, "corrupt:1>1 2 3 4");
+    assert_eq!(counted(&rig).await, (3, 1));
+    rig.history().fork(1, &LogName::new("fork").unwrap()).await.unwrap();
+    assert_eq!(told(&rig.log("fork"), "0").await, "corrupt:1>1");
+    assert_eq!(counted(&rig).await, (3, 2));
+}
+
+/// What the sealed segments say that the newest begins with, where that does not say it itself.
+#[tokio::test]
+async fn doctor_counts_what_readers_are_told() {
+    let mut rig = log_of(&[]).await;
+    rig.write("history.d/00000000000000000001.jsonl", "{\"folio\":1}\n");
+    rig.write("history.d/00000000000000000005.jsonl", "{\"folio\":1}\n");
+    rig.write("history.jsonl", format!("{}\n{{\"folio\":1}}\n{}\n", entry(1, "", "1"), entry(2, "", "2")));
+    rig.reopen().await;
+    assert_eq!(told(&rig.history(), "0").await, "corrupt:4>4");
+    assert_eq!(counted(&rig).await, (0, 4));
 }
 
 /// As many entries as had room in all the damaged bytes can be missing.
