@@ -63,8 +63,9 @@ enum Outcome {
 pub(crate) async fn serve(stream: TcpStream, app: &Arc<App>) -> Next {
     let mut connection = Connection { stream, buffer: Vec::new(), read: 0, deadline: None, idle: None };
     let (mut appender, mut answer) = (Appender::new(app), Answer::default());
+    let largest = LARGEST.min(app.config.max_head);
     loop {
-        let (whole, outcome) = match head::parse(connection.unread(), LARGEST) {
+        let (whole, outcome) = match head::parse(connection.unread(), largest) {
             Parsed::Append(append) => {
                 let whole = append.head + append.length;
                 let Some(request) = connection.unread().get(..whole) else {

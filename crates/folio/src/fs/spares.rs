@@ -30,6 +30,8 @@ const BYTES: u64 = 16 << 20;
 pub(crate) struct Displaced {
     pub(crate) name: String,
     pub(crate) bytes: u64,
+    /// It was a document or file, and can be one again; else it is only removed.
+    pub(crate) again: bool,
 }
 
 /// A blank file among the temporary ones.
@@ -131,13 +133,18 @@ impl Spares {
     /// Takes what was displaced. `synced`: that it was is durable, by a sync of the whole file system. What is not kept is
     /// removed.
     pub(crate) fn rest(&self, displaced: Vec<Displaced>, synced: bool) {
+        let scarce = self.scarce();
+        if scarce {
+            self.clear();
+        }
+        let kept = synced && self.usable && !scarce;
         let mut gone = Vec::new();
         let mut state = self.held();
         let resting = state.resting.iter().map(|resting| resting.bytes);
         let mut bytes: u64 = resting.chain(state.ready.iter().map(|spare| spare.blank.size)).sum();
         for one in displaced {
             let fits = state.resting.len() + state.ready.len() < FILES && bytes.saturating_add(one.bytes) <= BYTES;
-            if synced && self.usable && state.new.is_some() && fits {
+            if one.again && kept && state.new.is_some() && fits {
                 bytes += one.bytes;
                 state.resting.push(one);
             } else {
@@ -146,6 +153,11 @@ impl Spares {
         }
         drop(state);
         gone.iter().for_each(|one| self.remove(&one.name));
+    }
+
+    /// Room on the disk is needed for other things.
+    fn scarce(&self) -> bool {
+        self.folder.room().map_or(true, |room| scarce(room.free, room.all))
     }
 
     /// Removes all.
@@ -174,6 +186,11 @@ impl Spares {
         let state = self.held();
         state.resting.len() + state.ready.len()
     }
+}
+
+/// True where so few bytes are free of all that there are.
+fn scarce(free: u64, all: u64) -> bool {
+    free < (4 * BYTES).min(all / 16)
 }
 
 #[cfg(test)]

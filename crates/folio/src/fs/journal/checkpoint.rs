@@ -186,7 +186,8 @@ impl Shared {
         self.mark(target)?;
         // Not before: a record of their next use says then that the records which know them are void.
         spares.blanked(blanked);
-        spares.rest(garbage, whole);
+        // Where a record may be lost that an older one survives, replay would take a file that is used again for what it was.
+        spares.rest(garbage, whole && self.options.durability == Durability::Sync);
         Ok(())
     }
 

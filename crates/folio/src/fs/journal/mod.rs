@@ -196,7 +196,7 @@ impl Journal {
         spares: Arc<Spares>,
     ) -> Result<Arc<Self>> {
         let (inline, mut state) = (options.inline, State::default());
-        let options = options.fit(medium.capacity()?);
+        let options = options.fit(medium.room()?.all);
         let writer = Writer::start(folder.clone(), pending, &options, &mut state)?;
         let shared = Arc::new(Shared {
             options,

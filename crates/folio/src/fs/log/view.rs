@@ -49,8 +49,8 @@ impl NewestView {
 pub(crate) struct Mark {
     /// Seq of the first entry of the segment.
     segment: Seq,
-    /// The file, where another one may get the name.
-    file: Option<Id>,
+    /// The file: another one may get its name.
+    file: Id,
     pub(crate) after: Seq,
     /// In the segment, in bytes.
     offset: u64,
@@ -169,8 +169,7 @@ impl View {
         };
         // In which segment it stopped, and where.
         let mut end = None;
-        let known =
-            |first: Seq, file: Option<Id>| mark.filter(|mark| (mark.segment, mark.file) == (first, file)).map(|mark| mark.offset);
+        let known = |first: Seq, file: Id| mark.filter(|mark| (mark.segment, mark.file) == (first, file)).map(|mark| mark.offset);
         let newest_base = self.newest.as_ref().map_or(self.bounds.head, |newest| newest.base);
         if after < newest_base
             && let Some(folder) = self.sealed_folder()?
@@ -183,12 +182,12 @@ impl View {
                     continue;
                 }
                 // A missing file shows as a hole.
-                let Some(file) = folder.open(sealed_name(first), Access::Read)? else { continue };
+                let Some((file, meta)) = folder.open_with_meta(sealed_name(first), Access::Read)? else { continue };
                 let opening = Opening::read(&file)?;
                 let stretch = opening.sealed(&file, first);
                 let wanted = (after.max(first - 1), bound.min(last));
-                if let Scanned::Stopped { next } = stretch.scan(wanted, known(first, None), &mut on_entry)? {
-                    end = Some((first, None, next));
+                if let Scanned::Stopped { next } = stretch.scan(wanted, known(first, meta.id()), &mut on_entry)? {
+                    end = Some((first, meta.id(), next));
                     break;
                 }
             }
@@ -198,7 +197,7 @@ impl View {
             && last > newest.base
         {
             let first = newest.base + 1;
-            let (stretch, file) = (newest.stretch(), Some(newest.id));
+            let (stretch, file) = (newest.stretch(), newest.id);
             let wanted = (after.max(newest.base), last);
             if let Scanned::Stopped { next } = stretch.scan(wanted, known(first, file), &mut on_entry)? {
                 end = Some((first, file, next));

@@ -51,7 +51,7 @@ impl Ground {
             (Op::Append { path, id, offset, body, .. }, Means::Writer(writer, spilled)) => {
                 let appended = self.append(&path, id, offset, &body, writer, dirty)?;
                 let bytes = body.len();
-                dirty.garbage.extend(spilled.map(|temp| Displaced { name: temp.leave().1, bytes }));
+                dirty.garbage.extend(spilled.map(|temp| Displaced { name: temp.leave().1, bytes, again: false }));
                 Ok(appended)
             }
             (Op::Put { path, before, .. }, Means::Placed { temp, folder }) => {
@@ -165,7 +165,7 @@ impl Ground {
         if let (Some(before), Some(displaced)) = (before, displaced)
             && before.is(&displaced)
         {
-            dirty.garbage.push(Displaced { name: temp.to_owned(), bytes: displaced.size });
+            dirty.garbage.push(Displaced { name: temp.to_owned(), bytes: displaced.size, again: true });
             return Ok(false);
         }
         if displaced.is_some() {
@@ -243,7 +243,7 @@ impl Ground {
         let Some(meta) = self.stat(path)?.filter(|meta| meta.id() == id) else { return Ok(Effect::Done) };
         let name = fresh_name()?;
         match self.root.rename(path, &self.tmp, &name) {
-            Ok(()) => dirty.garbage.push(Displaced { name, bytes: meta.size }),
+            Ok(()) => dirty.garbage.push(Displaced { name, bytes: meta.size, again: false }),
             Err(error) if error.missing() => {}
             // Removing needs no room.
             Err(error) if error.disk_full() => drop(self.root.unlink(path)?),

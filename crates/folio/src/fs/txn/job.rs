@@ -16,6 +16,7 @@ pub(crate) struct Change {
     record: Vec<u8>,
     weight: Weight,
     steps: Vec<Step>,
+    recorded: bool,
     /// Told once, whatever happens.
     then: Option<Then>,
 }
@@ -23,7 +24,7 @@ pub(crate) struct Change {
 impl Change {
     /// `then` is told what became of it.
     pub(crate) fn new(store: Arc<Store>, txn: Txn, then: Then) -> Self {
-        Self { store, record: txn.record(), weight: txn.weight(), steps: txn.steps, then: Some(then) }
+        Self { store, record: txn.record(), weight: txn.weight(), steps: txn.steps, recorded: false, then: Some(then) }
     }
 
     fn tell(&mut self, outcome: Result<Vec<Effect>>) {
@@ -47,7 +48,10 @@ impl Job for Change {
     fn finish(mut self: Box<Self>, outcome: Result<Applying>) {
         let steps = std::mem::take(&mut self.steps);
         let outcome = match outcome {
-            Ok(applying) => self.store.apply(Txn { steps }, applying),
+            Ok(applying) => {
+                self.recorded = true;
+                self.store.apply(Txn { steps }, applying)
+            }
             Err(error) => Err(Txn { steps }.refused(error)),
         };
         self.tell(outcome);
@@ -55,11 +59,17 @@ impl Job for Change {
 }
 
 impl Drop for Change {
-    /// Nobody took it: nothing is recorded.
+    /// Nobody took it, or making it ended in a panic.
     fn drop(&mut self) {
-        if self.then.is_some() {
-            let closed = || Err(Error::invalid("the store was closed; open it again"));
-            self.tell(self.store.may_commit(&[]).and_then(|()| closed()));
+        if self.then.is_none() {
+            return;
         }
+        let error = if self.recorded {
+            Error::OutcomeUnknown { what: "a change".into(), why: "the thread that made it panicked".into() }
+        } else {
+            let closed = || Error::invalid("the store was closed; open it again");
+            self.store.may_commit(&[]).err().unwrap_or_else(closed)
+        };
+        self.tell(Err(error));
     }
 }

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::blanking::{Begun, Blanking};
 use super::error::{Reason, VfsError, VfsResult};
-use super::file::{Access, File, Kind, Meta};
+use super::file::{Access, File, Kind, Meta, Space};
 use super::handle::Handle;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
@@ -328,9 +328,9 @@ impl Dir {
         Ok(Some(Listed { name, kind }))
     }
 
-    /// Bytes of the file system that this folder lies on, used or not.
-    pub(crate) fn capacity(&self) -> VfsResult<u64> {
-        self.handle.capacity().map_err(|errno| VfsError::os("look at", &self.path, errno))
+    /// Room on the file system that this folder lies on.
+    pub(crate) fn room(&self) -> VfsResult<Space> {
+        self.handle.room().map_err(|errno| VfsError::os("look at", &self.path, errno))
     }
 
     /// True where the kernel knows of everybody who has a file of this folder open.

@@ -86,6 +86,15 @@ pub(crate) struct Blank {
     pub(crate) size: u64,
 }
 
+/// Bytes of a file system.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Space {
+    /// Used or not.
+    pub(crate) all: u64,
+    /// That this process may use still.
+    pub(crate) free: u64,
+}
+
 /// What is known of a file or folder.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Meta {

@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
-use super::file::{Kind, Meta};
+use super::file::{Kind, Meta, Space};
 use super::lease;
 #[cfg(test)]
 use super::sim;
@@ -63,12 +63,15 @@ impl Handle {
         }
     }
 
-    /// `fstatvfs`: bytes of the whole file system.
-    pub(super) fn capacity(&self) -> Result<u64, Errno> {
+    /// `fstatvfs`.
+    pub(super) fn room(&self) -> Result<Space, Errno> {
         match self {
-            Self::Real(fd) => rustix::fs::fstatvfs(fd).map(|found| found.f_blocks.saturating_mul(found.f_frsize)),
+            Self::Real(fd) => rustix::fs::fstatvfs(fd).map(|found| {
+                let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+                Space { all: bytes(found.f_blocks), free: bytes(found.f_bavail) }
+            }),
             #[cfg(test)]
-            Self::Sim(_) => Ok(u64::MAX),
+            Self::Sim(_) => Ok(Space { all: u64::MAX, free: u64::MAX }),
         }
     }
 

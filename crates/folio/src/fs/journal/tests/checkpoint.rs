@@ -161,7 +161,7 @@ fn what_nobody_needs_any_more_is_removed_by_the_checkpoint_and_bounded_before() 
     for n in 0..10 {
         let name = format!("temp{n}");
         rig.root.create_new(&name, Access::Append).unwrap();
-        let dirty = Dirty { garbage: vec![Displaced { name, bytes: 0 }], ..Dirty::default() };
+        let dirty = Dirty { garbage: vec![Displaced { name, bytes: 0, again: true }], ..Dirty::default() };
         journal.commit(b"x".to_vec(), Weight::Data).unwrap().done(dirty);
         assert!(left() < 3, "{} are left", left());
     }
