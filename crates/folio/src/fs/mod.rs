@@ -15,7 +15,8 @@
 //! | --- | --- |
 //! | `vfs`, `temp`, `tree`, `fold` | file operations that stay inside a folder; files in the making; whole folders; folded names |
 //! | `store`, `lock`, `root`, `epochs` | an open root: who holds it, what it gave out |
-//! | `gates`, `failure`, `quarantine`, `pace` | who waits for whom; fail stop; what was set aside; threads |
+//! | `gates`, `failure`, `quarantine`, `pace`, `crew` | who waits for whom; fail stop; what was set aside; threads |
+//! | `spares` | displaced files that are used again |
 //! | `journal` | what commits at the same moment shares one sync: records as bytes |
 //! | `txn` | what records mean: making changes ready, making them, making them again after a crash |
 //! | `replace`, `docs`, `files`, `log`, `commit` | one file replaced whole; the three kinds of things in a project; several at once |
