@@ -101,11 +101,11 @@ impl Stretch<'_> {
 
     /// Lines from the entry behind `after` on, or from a little before it.
     fn begin(&self, after: Seq, mark: Option<u64>) -> Result<Reader<'_>> {
-        if let Some(at) = mark.filter(|&at| self.kind == Kind::Ours && self.range.0 <= at && at < self.range.1) {
-            let mut lines = Lines::new(self.file, at, self.range.1);
-            // Whoever wrote the file since, what stands there is the entry that is wanted.
+        if let Some(at) = mark.filter(|&at| self.kind == Kind::Ours && self.range.0 < at && at < self.range.1) {
+            let mut lines = Lines::new(self.file, at - 1, self.range.1).skip()?;
+            // Whoever wrote the file since, what stands there is the entry that is wanted: a line, not the data of one.
             let wanted = |bytes| line::parse(bytes).is_some_and(|line| line.is_entry() && line.seq == after + 1);
-            if lines.next()?.is_some_and(|raw| wanted(raw.bytes)) {
+            if lines.next()?.is_some_and(|raw| raw.start == at && wanted(raw.bytes)) {
                 lines.again();
                 return Ok(Reader::new(self, lines, Before::Seq(after)));
             }

@@ -3,7 +3,7 @@
 
 use fastrand::Rng;
 
-use super::rig::{Rig, append, append_with, entry, header, json, keyed, page, texts, told};
+use super::rig::{Rig, append, append_with, entry, header, json, keyed, page, read, texts, told};
 use crate::cursor::Seq;
 use crate::fs::doctor;
 use crate::fs::log::FsLog;
@@ -206,6 +206,39 @@ async fn what_a_search_ends_at_is_recovered() {
     let large = format!("\"{}\"", "x".repeat(200 << 10));
     let rig = log_of(&[entry(1, "", &large), entry(2, "", "2"), format!("-{}", entry(3, "", "3")), entry(4, "", "4")]).await;
     assert_eq!(told(&rig.history(), "2").await, "3 4");
+}
+
+/// A reader goes on where it stopped only if an entry begins there: what another program put into the file since may look
+/// like one, as a part of another one's data.
+#[tokio::test]
+async fn a_reader_does_not_go_on_in_the_middle_of_a_line() {
+    const SEALED: &str = "history.d/00000000000000000001.jsonl";
+    let first = header(9, "[[0,0]]", 0, 0);
+    let sealed = |one: &str| format!("{first}\n{one}\n{}\n{}\n", entry(2, "", "2"), entry(3, "", "3"));
+    let one = entry(1, "", &format!("\"{}\"", "x".repeat(300)));
+    // With the two braces that close what it lies in, its sum is right.
+    let forged = entry(2, "", "\"forged\"}}");
+    let around =
+        |pad: usize| entry(1, "", &format!("{{\"pad\":\"{}\",\"in\":{}}}", "x".repeat(pad), &forged[..forged.len() - 2]));
+    let other = around(one.len() + 1 + forged.len() - around(0).len());
+    assert_eq!(other.find(&forged), Some(one.len() + 1));
+    for replaced in [false, true] {
+        let mut rig = log_of(&[]).await;
+        rig.write(SEALED, sealed(&one));
+        rig.write("history.jsonl", format!("{}\n{}\n", header(9, "[[0,0]]", 3, 0), entry(4, "", "4")));
+        rig.reopen().await;
+        let log = rig.history();
+        let options =
+            |since: u64| ReadOptions { since: Some(since.to_string().parse().unwrap()), limit: 1, ..ReadOptions::default() };
+        assert_eq!(read(&log, options(0)).await.entries[0].seq, 1);
+        if replaced {
+            rig.write("aside", sealed(&other));
+            std::fs::rename(rig.path("aside"), rig.path(SEALED)).unwrap();
+        } else {
+            rig.write(SEALED, sealed(&other));
+        }
+        assert_eq!(texts(&read(&log, options(1)).await.entries), [(2, "2".to_owned())], "{replaced}");
+    }
 }
 
 /// Damage as media, crashes and careless hands make it, at `place` or a little behind it.
