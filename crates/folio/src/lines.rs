@@ -88,22 +88,33 @@ pub(crate) fn push_number(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(digits.get(at..).unwrap_or_default());
 }
 
-/// The line of an entry.
-pub(crate) fn push_entry(out: &mut Vec<u8>, entry: &Entry) {
+/// How a line of an entry begins, up to its payload or what is stored before that: `{"seq":…,"ts":…`.
+pub(crate) fn push_beginning(out: &mut Vec<u8>, seq: Seq, ts: u64) {
     out.extend_from_slice(b"{\"seq\":");
-    push_number(out, entry.seq);
+    push_number(out, seq);
     out.extend_from_slice(b",\"ts\":");
-    push_number(out, entry.ts);
-    match &entry.data {
+    push_number(out, ts);
+}
+
+/// How it ends: `,"data":…}`, or `b64` in place of `data` for bytes.
+pub(crate) fn push_payload(out: &mut Vec<u8>, data: &Data) {
+    match data {
         Data::Json(value) => {
             out.extend_from_slice(b",\"data\":");
             out.extend_from_slice(value.as_str().as_bytes());
-            out.extend_from_slice(b"}\n");
+            out.push(b'}');
         }
         Data::Bytes(bytes) => {
             out.extend_from_slice(b",\"b64\":\"");
             out.extend_from_slice(BASE64.encode(bytes).as_bytes());
-            out.extend_from_slice(b"\"}\n");
+            out.extend_from_slice(b"\"}");
         }
     }
+}
+
+/// The line of an entry.
+pub(crate) fn push_entry(out: &mut Vec<u8>, entry: &Entry) {
+    push_beginning(out, entry.seq, entry.ts);
+    push_payload(out, &entry.data);
+    out.push(b'\n');
 }

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 pub(crate) use self::header::Header;
 use crate::cursor::{END, Seq};
 use crate::json::Json;
-use crate::lines::push_number;
+use crate::lines::{push_beginning, push_number, push_payload};
 use crate::log::{Data, Entry};
 use crate::request::{Digest, Keyed};
 
@@ -107,10 +107,7 @@ struct Extras<'a> {
 /// Begins a line and returns where it begins.
 fn open(out: &mut Vec<u8>, seq: Seq, ts: u64, more: u64, end: UnitEnd) -> usize {
     let start = out.len();
-    out.extend_from_slice(b"{\"seq\":");
-    push_number(out, seq);
-    out.extend_from_slice(b",\"ts\":");
-    push_number(out, ts);
+    push_beginning(out, seq, ts);
     if more > 0 {
         out.extend_from_slice(b",\"more\":");
         push_number(out, more);
@@ -144,18 +141,7 @@ fn finish(out: &mut Vec<u8>, start: usize, body: impl FnOnce(&mut Vec<u8>)) {
 /// Appends the line of an entry.
 pub(crate) fn push_entry(out: &mut Vec<u8>, seq: Seq, ts: u64, more: u64, end: UnitEnd, data: &Data) {
     let start = open(out, seq, ts, more, end);
-    finish(out, start, |out| match data {
-        Data::Json(value) => {
-            out.extend_from_slice(b",\"data\":");
-            out.extend_from_slice(value.as_str().as_bytes());
-            out.push(b'}');
-        }
-        Data::Bytes(bytes) => {
-            out.extend_from_slice(b",\"b64\":\"");
-            out.extend_from_slice(BASE64.encode(bytes).as_bytes());
-            out.extend_from_slice(b"\"}");
-        }
-    });
+    finish(out, start, |out| push_payload(out, data));
 }
 
 /// Appends the control line that ends a log.

@@ -131,7 +131,7 @@ impl<'f> Stretch<'f> {
 
     /// Seq of the first good line that begins after `from` and before `end`, and the offset after that line.
     fn first_good_after(&self, from: u64, end: u64) -> Result<Option<(Seq, u64)>> {
-        let mut lines = Lines::few_after(self.file, from, end)?;
+        let mut lines = Lines::few(self.file, from, end).skip()?;
         while let Some(raw) = lines.next()? {
             if let Some(seq) = sure(self.kind, &raw) {
                 return Ok(Some((seq, raw.next)));

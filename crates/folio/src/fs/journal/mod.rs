@@ -250,7 +250,7 @@ impl Journal {
 
     /// Has a job done by the committer's thread. `false`: it is not done here, because there is no such thread (any more).
     pub(crate) fn has_done(&self, job: Box<dyn Job>) -> bool {
-        !self.shared.options.inline && self.shared.submit_job(job).is_none()
+        self.has_thread() && self.shared.submit_job(job).is_none()
     }
 
     /// Makes everything durable that is done by now, so that no record of it is needed. Blocks.

@@ -58,18 +58,10 @@ impl<'f> Lines<'f> {
         Self { chunk: FEW, ..Self::new(file, from, end) }
     }
 
-    /// Lines that begin after the byte `from`.
-    pub(super) fn after(file: &'f File, from: u64, end: u64) -> Result<Self> {
-        let mut lines = Self::new(file, from, end);
-        lines.next()?;
-        Ok(lines)
-    }
-
-    /// As [`Lines::after`], where only a few are wanted.
-    pub(super) fn few_after(file: &'f File, from: u64, end: u64) -> Result<Self> {
-        let mut lines = Self::few(file, from, end);
-        lines.next()?;
-        Ok(lines)
+    /// Without the next line: those that begin after the byte `from`, wherever in a line that lies.
+    pub(super) fn skip(mut self) -> Result<Self> {
+        self.next()?;
+        Ok(self)
     }
 
     /// The next line, or `None` at the end.

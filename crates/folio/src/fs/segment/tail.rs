@@ -46,7 +46,7 @@ impl Stretch<'_> {
             let found = if from == start {
                 last_of(self.lines(), sure)?
             } else {
-                last_of(Reader::new(self, Lines::after(self.file, from - 1, len)?, Before::Unknown), sure)?
+                last_of(Reader::new(self, Lines::new(self.file, from - 1, len).skip()?, Before::Unknown), sure)?
             };
             match found {
                 Some(tail) => return Ok(tail),
