@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use super::docs::slot::Slot;
-use super::docs::telling::Telling;
-use super::files::{Current as Found, Told, place, receive};
+use super::docs::slot::{Decided, Slot};
+use super::files::{self, Current as Found, place, receive};
 use super::gates::Gates;
 use super::log::core::LogCore;
 use super::log::lease::Lease;
@@ -13,14 +12,17 @@ use super::log::{Disk, Logs, append, rewrite};
 use super::replace::{self, Replaced};
 use super::scope::Scope;
 use super::store::Store;
+use super::telling::Telling;
 use super::txn::{Effect, Prepared, Step, Txn};
 use super::vfs::Dir;
-use crate::blob::WriteCondition;
+use crate::blob::WriteOutcome;
+use crate::change::Target;
 use crate::commit::{CommitOutcome, Current, Done, Operation, check};
+use crate::docs::{DeleteOutcome, PatchOutcome};
 use crate::error::{Error, Result};
 use crate::etag::Etag;
 use crate::log::{AppendOptions, AppendOutcome, Appended};
-use crate::name::{LogName, ProjectId};
+use crate::name::{DocKey, LogName, ProjectId};
 use crate::request::Keyed;
 
 /// See [`Project::commit`](crate::Project::commit).
@@ -117,9 +119,18 @@ struct Ready<'a> {
 
 enum Then<'a> {
     Nothing(Done),
-    Doc { telling: Telling, etag: Option<Etag>, done: Done },
-    File { told: Told<'a>, etag: Option<Etag>, done: Done },
-    Log { core: &'a Arc<LogCore>, disk: Box<Disk>, decided: append::Decided, after: rewrite::After },
+    /// A document or file; its tag, if it was not removed.
+    Value {
+        telling: Telling,
+        etag: Option<Etag>,
+        done: Done,
+    },
+    Log {
+        core: &'a Arc<LogCore>,
+        disk: Box<Disk>,
+        decided: append::Decided,
+        after: rewrite::After,
+    },
 }
 
 /// What an operation is found to be.
@@ -202,12 +213,30 @@ impl<'a> Commit<'a> {
         Self: 'a,
     {
         match operation {
-            Operation::PutDoc { key, condition, .. }
-            | Operation::PatchDoc { key, condition, .. }
-            | Operation::DeleteDoc { key, condition } => {
-                let slot = Slot::new(self.store, self.scope, key)?;
-                let telling = || Telling::begin(self.store, self.scope.clone(), key.clone());
-                self.judge_doc(operation, &slot, telling, *condition, steps)
+            Operation::PutDoc { key, value, condition } => {
+                let Decided { change, outcome } = self.slot(key)?.put(value, *condition)?;
+                Ok(match outcome {
+                    WriteOutcome::Precondition { current } => Judged::Refused(Current::Tag(current)),
+                    WriteOutcome::Written { etag, created } => {
+                        self.doc(key, change, value.as_str().len(), Done::Written { etag, created }, steps)
+                    }
+                })
+            }
+            Operation::PatchDoc { key, patch, condition } => {
+                let Decided { change, outcome } = self.slot(key)?.patch(patch, *condition)?;
+                Ok(match outcome {
+                    PatchOutcome::Precondition { current } => Judged::Refused(Current::Tag(current)),
+                    PatchOutcome::Written(document) => {
+                        self.doc(key, change, document.value.as_str().len(), Done::Patched(document), steps)
+                    }
+                })
+            }
+            Operation::DeleteDoc { key, condition } => {
+                let Decided { change, outcome } = self.slot(key)?.delete(*condition)?;
+                Ok(match outcome {
+                    DeleteOutcome::Precondition { current } => Judged::Refused(Current::Tag(current)),
+                    DeleteOutcome::Deleted(deleted) => self.doc(key, change, 0, Done::Deleted(deleted), steps),
+                })
             }
             Operation::PutFile { path, condition, .. } => {
                 place::check_free(self.project, path)?;
@@ -220,10 +249,10 @@ impl<'a> Commit<'a> {
                 if let Some(meta) = &found.meta {
                     body.set_mode(meta.mode)?;
                 }
-                let told = Told::begin(self.store, self.id, path);
+                let telling = files::telling(self.store, self.id, path);
                 steps.push(replace::prepare_put(self.store, self.project, path.as_str(), body, found.before())?);
                 let done = Done::Written { etag, created: found.meta.is_none() };
-                Ok(fits(1, Then::File { told, etag: Some(etag), done }))
+                Ok(fits(1, Then::Value { telling, etag: Some(etag), done }))
             }
             Operation::DeleteFile { path, condition } => {
                 let found = Found::read(self.project, path, *condition)?;
@@ -234,8 +263,8 @@ impl<'a> Commit<'a> {
                 let step = replace::prepare_remove(self.store, self.project, path.as_str(), before)?;
                 let Some(step) = step else { return Ok(fits(0, Then::Nothing(Done::Deleted(false)))) };
                 steps.push(step);
-                let told = Told::begin(self.store, self.id, path);
-                Ok(fits(1, Then::File { told, etag: None, done: Done::Deleted(true) }))
+                let telling = files::telling(self.store, self.id, path);
+                Ok(fits(1, Then::Value { telling, etag: None, done: Done::Deleted(true) }))
             }
             Operation::Append { log, entries, options } => {
                 let lease = self.leases.iter().find(|lease| lease.core().name == *log);
@@ -246,50 +275,23 @@ impl<'a> Commit<'a> {
         }
     }
 
-    fn judge_doc(
+    fn slot(&self, key: &DocKey) -> Result<Slot<'a>> {
+        Slot::new(self.store, self.scope, key)
+    }
+
+    /// A document that fits: its change, and how many bytes it has then.
+    fn doc(
         &self,
-        operation: &'a Operation,
-        slot: &Slot<'_>,
-        telling: impl FnOnce() -> Telling,
-        condition: WriteCondition,
+        key: &DocKey,
+        change: Option<(Step, Option<Etag>)>,
+        bytes: usize,
+        done: Done,
         steps: &mut Vec<Step>,
-    ) -> Result<Judged<'a>> {
-        let current = slot.read()?;
-        let tag = current.as_ref().map(|current| current.etag);
-        if !condition.holds(tag) {
-            return Ok(Judged::Refused(Current::Tag(tag)));
-        }
-        let value = match operation {
-            Operation::PutDoc { value, .. } => {
-                if let (WriteCondition::None, Some(current)) = (condition, &current) {
-                    // Nobody has seen what is damaged there, so nobody overwrites it.
-                    current.document()?;
-                }
-                value.clone()
-            }
-            Operation::PatchDoc { patch, .. } => match &current {
-                Some(current) => current.document()?.value.merge_patch(patch),
-                None => crate::json::Json::patch_of_nothing(patch),
-            },
-            _ => {
-                let step = match &current {
-                    Some(current) => slot.prepare_remove(current)?,
-                    None => None,
-                };
-                let Some(step) = step else { return Ok(fits(0, Then::Nothing(Done::Deleted(false)))) };
-                steps.push(step);
-                return Ok(fits(1, Then::Doc { telling: telling(), etag: None, done: Done::Deleted(true) }));
-            }
-        };
-        let bytes = value.as_str().len();
-        let (step, etag) = slot.prepare_write(current.as_ref(), &value)?;
+    ) -> Judged<'a> {
+        let Some((step, etag)) = change else { return fits(0, Then::Nothing(done)) };
         steps.push(step);
-        let telling = telling();
-        let done = match operation {
-            Operation::PatchDoc { .. } => Done::Patched(crate::docs::Document { value, etag }),
-            _ => Done::Written { etag, created: current.is_none() },
-        };
-        Ok(Judged::Fits(Ready { steps: 1, bytes, then: Then::Doc { telling, etag: Some(etag), done } }))
+        let telling = Telling::begin(self.store, self.scope.clone(), Target::Doc(key.clone()));
+        Judged::Fits(Ready { steps: 1, bytes, then: Then::Value { telling, etag, done } })
     }
 }
 
@@ -339,8 +341,8 @@ impl Ready<'_> {
     fn give_up(self) {
         match self.then {
             Then::Log { core, disk, .. } => core.put_back(disk),
-            Then::File { told, .. } => told.give_up(),
-            Then::Nothing(_) | Then::Doc { .. } => {}
+            Then::Value { telling, .. } => telling.give_up(),
+            Then::Nothing(_) => {}
         }
     }
 }
@@ -348,12 +350,10 @@ impl Ready<'_> {
 impl Then<'_> {
     /// Tells everybody who should know.
     fn finish(self, effects: Vec<Effect>) -> Result<Done> {
-        let replaced = || effects.first().map_or(Replaced { meta: None, conflict: false }, Replaced::of);
         match self {
             Self::Nothing(done) => Ok(done),
-            Self::Doc { telling, etag, done } => telling.told(etag, Ok(effects)).map(|()| done),
-            Self::File { told, etag, done } => {
-                told.tell(etag, replaced());
+            Self::Value { telling, etag, done } => {
+                telling.told(etag, Replaced::of(&effects));
                 Ok(done)
             }
             Self::Log { core, disk, decided, after } => core.with(disk, |disk| {

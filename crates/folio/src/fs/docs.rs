@@ -3,23 +3,22 @@
 mod list;
 pub(in crate::fs) mod slot;
 pub(in crate::fs) mod stored;
-pub(in crate::fs) mod telling;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-use self::slot::Slot;
-use self::telling::Telling;
+use self::slot::{Decided, Slot};
+use super::replace::Replaced;
 use super::scope::Scope;
 use super::store::Store;
-use super::txn::{Step, Txn};
+use super::telling::Telling;
+use super::txn::Txn;
 use crate::blob::{WriteCondition, WriteOutcome};
-use crate::change::ChangeStream;
+use crate::change::{ChangeStream, Target};
 use crate::docs::{DeleteOutcome, DocList, DocListOptions, Document, JsonKv, PatchOutcome};
 use crate::error::{Error, Result};
-use crate::etag::Etag;
 use crate::hub::Filter;
 use crate::json::Json;
 use crate::limits::Limits;
@@ -40,7 +39,7 @@ impl FsDocs {
 
     /// Decides on one document, alone among the writers of that document, and carries it out. Goes on to its end, also
     /// when the caller gives up waiting.
-    async fn alone<T: Send + 'static>(
+    async fn change<T: Send + 'static>(
         &self,
         key: &DocKey,
         decide: impl FnOnce(&Slot<'_>) -> Result<Decided<T>> + Send + 'static,
@@ -63,8 +62,12 @@ impl FsDocs {
             };
             match decided {
                 Ok(Decided { change: Some((step, etag)), outcome }) => {
-                    let telling = Telling::begin(&store, scope, key);
-                    store.commit_then(Txn::of(step), move |effects| answer(telling.told(etag, effects).map(|()| outcome)));
+                    let telling = Telling::begin(&store, scope, Target::Doc(key));
+                    let told = move |effects: Vec<_>| {
+                        telling.told(etag, Replaced::of(&effects));
+                        outcome
+                    };
+                    store.commit_then(Txn::of(step), move |effects| answer(effects.map(told)));
                 }
                 Ok(Decided { change: None, outcome }) => answer(Ok(outcome)),
                 Err(error) => answer(Err(error)),
@@ -75,23 +78,6 @@ impl FsDocs {
             let why = "the thread that changed it ended".into();
             Err(Error::OutcomeUnknown { what: "a document".into(), why })
         })
-    }
-}
-
-/// What a call on a document comes to.
-struct Decided<T> {
-    /// The step to make, and the tag that the document has then; `None` where it is gone.
-    change: Option<(Step, Option<Etag>)>,
-    outcome: T,
-}
-
-impl<T> Decided<T> {
-    fn nothing(outcome: T) -> Self {
-        Self { change: None, outcome }
-    }
-
-    fn change(step: Step, etag: Option<Etag>, outcome: T) -> Self {
-        Self { change: Some((step, etag)), outcome }
     }
 }
 
@@ -113,57 +99,15 @@ impl JsonKv for FsDocs {
     }
 
     async fn put(&self, key: &DocKey, value: Json, condition: WriteCondition) -> Result<WriteOutcome> {
-        let work = move |slot: &Slot<'_>| {
-            let current = slot.read()?;
-            let tag = current.as_ref().map(|current| current.etag);
-            if !condition.holds(tag) {
-                return Ok(Decided::nothing(WriteOutcome::Precondition { current: tag }));
-            }
-            if let (WriteCondition::None, Some(current)) = (condition, &current) {
-                // Nobody has seen what is damaged there, so nobody overwrites it.
-                current.document()?;
-            }
-            let (step, etag) = slot.prepare_write(current.as_ref(), &value)?;
-            let outcome = WriteOutcome::Written { etag, created: current.is_none() };
-            Ok(Decided::change(step, Some(etag), outcome))
-        };
-        self.alone(key, work).await
+        self.change(key, move |slot| slot.put(&value, condition)).await
     }
 
     async fn patch(&self, key: &DocKey, patch: Json, condition: WriteCondition) -> Result<PatchOutcome> {
-        let work = move |slot: &Slot<'_>| {
-            let current = slot.read()?;
-            let tag = current.as_ref().map(|current| current.etag);
-            if !condition.holds(tag) {
-                return Ok(Decided::nothing(PatchOutcome::Precondition { current: tag }));
-            }
-            let value = match &current {
-                Some(current) => current.document()?.value.merge_patch(&patch),
-                None => Json::patch_of_nothing(&patch),
-            };
-            let (step, etag) = slot.prepare_write(current.as_ref(), &value)?;
-            Ok(Decided::change(step, Some(etag), PatchOutcome::Written(Document { value, etag })))
-        };
-        self.alone(key, work).await
+        self.change(key, move |slot| slot.patch(&patch, condition)).await
     }
 
     async fn delete(&self, key: &DocKey, condition: WriteCondition) -> Result<DeleteOutcome> {
-        let work = move |slot: &Slot<'_>| {
-            let current = slot.read()?;
-            let tag = current.as_ref().map(|current| current.etag);
-            if !condition.holds(tag) {
-                return Ok(Decided::nothing(DeleteOutcome::Precondition { current: tag }));
-            }
-            let step = match &current {
-                Some(current) => slot.prepare_remove(current)?,
-                None => None,
-            };
-            Ok(match step {
-                Some(step) => Decided::change(step, None, DeleteOutcome::Deleted(true)),
-                None => Decided::nothing(DeleteOutcome::Deleted(false)),
-            })
-        };
-        self.alone(key, work).await
+        self.change(key, move |slot| slot.delete(condition)).await
     }
 
     async fn subscribe(&self) -> Result<ChangeStream> {

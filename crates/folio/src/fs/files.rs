@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::changes::{Seen, Writing};
-use super::content::{etag_of, seen};
-use super::replace::{self, Replaced};
+use super::content::etag_of;
+use super::replace;
 use super::scope::Scope;
 use super::store::Store;
+use super::telling::Telling;
 use super::txn::Before;
 use super::vfs::{Dir, Meta};
 use crate::blob::{
@@ -44,7 +44,7 @@ impl FsFiles {
     async fn alone<T: Send + 'static>(
         &self,
         path: &FilePath,
-        work: impl FnOnce(&Store, &ProjectId, &Dir, &FilePath) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&Arc<Store>, &ProjectId, &Dir, &FilePath) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let running = self.store.enter().await?;
         let gate = self.store.gates.shared(&self.id).await;
@@ -102,45 +102,9 @@ impl Current {
     }
 }
 
-/// A write of our own on its way, and how subscribers are told of it.
-pub(in crate::fs) struct Told<'a> {
-    store: &'a Store,
-    scope: Scope,
-    target: Target,
-    _writing: Writing,
-}
-
-impl<'a> Told<'a> {
-    pub(in crate::fs) fn begin(store: &'a Store, id: &ProjectId, path: &FilePath) -> Self {
-        let (scope, target) = (Scope::Project(id.clone()), Target::File(path.clone()));
-        let writing = store.changes.begin(&scope, target.clone());
-        Self { store, scope, target, _writing: writing }
-    }
-
-    /// It is not written after all: folders that were made for it go.
-    pub(in crate::fs) fn give_up(self) {
-        self.prune();
-    }
-
-    fn prune(&self) {
-        if let (Ok(project), Target::File(path)) = (self.scope.base(self.store), &self.target) {
-            place::prune(&project, path);
-        }
-    }
-
-    pub(in crate::fs) fn tell(self, etag: Option<Etag>, replaced: Replaced) {
-        let seen = match (etag, replaced.meta) {
-            (Some(etag), Some(meta)) => seen(&meta, etag),
-            _ => Seen::Absent,
-        };
-        if etag.is_none() {
-            self.prune();
-        }
-        self.store.changes.own(&self.scope, self.target.clone(), seen, etag);
-        if replaced.conflict {
-            self.store.changes.conflict(&self.scope, self.target);
-        }
-    }
+/// A write of the file at `path` begins.
+pub(in crate::fs) fn telling(store: &Arc<Store>, id: &ProjectId, path: &FilePath) -> Telling {
+    Telling::begin(store, Scope::Project(id.clone()), Target::File(path.clone()))
 }
 
 #[async_trait]
@@ -163,7 +127,7 @@ impl BlobStore for FsFiles {
         self.check_early(path).await?;
         let what = format!("{}/{path}", self.id);
         let received = receive::receive(&self.store, &what, body).await?;
-        let work = move |store: &Store, id: &ProjectId, project: &Dir, path: &FilePath| {
+        let work = move |store: &Arc<Store>, id: &ProjectId, project: &Dir, path: &FilePath| {
             place::check_free(project, path)?;
             let current = Current::read(project, path, condition)?;
             if !current.meets(condition) {
@@ -175,16 +139,16 @@ impl BlobStore for FsFiles {
                 received.set_mode(meta.mode)?;
             }
             let step = replace::prepare_put(store, project, path.as_str(), received, current.before())?;
-            let told = Told::begin(store, id, path);
+            let telling = telling(store, id, path);
             let replaced = replace::commit(store, step)?;
-            told.tell(Some(etag), replaced);
+            telling.told(Some(etag), replaced);
             Ok(WriteOutcome::Written { etag, created: current.meta.is_none() })
         };
         self.alone(path, work).await
     }
 
     async fn delete(&self, path: &FilePath, condition: WriteCondition) -> Result<DeleteOutcome> {
-        let work = move |store: &Store, id: &ProjectId, project: &Dir, path: &FilePath| {
+        let work = move |store: &Arc<Store>, id: &ProjectId, project: &Dir, path: &FilePath| {
             let current = Current::read(project, path, condition)?;
             if !current.meets(condition) {
                 return Ok(DeleteOutcome::Precondition { current: current.etag });
@@ -193,9 +157,9 @@ impl BlobStore for FsFiles {
             let Some(step) = replace::prepare_remove(store, project, path.as_str(), before)? else {
                 return Ok(DeleteOutcome::Deleted(false));
             };
-            let told = Told::begin(store, id, path);
+            let telling = telling(store, id, path);
             let replaced = replace::commit(store, step)?;
-            told.tell(None, replaced);
+            telling.told(None, replaced);
             Ok(DeleteOutcome::Deleted(true))
         };
         self.alone(path, work).await

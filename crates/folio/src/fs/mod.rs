@@ -20,7 +20,7 @@
 //! | `journal` | what commits at the same moment shares one sync: records as bytes |
 //! | `txn` | what records mean: making changes ready, making them, making them again after a crash |
 //! | `replace`, `docs`, `files`, `log`, `commit` | one file replaced whole; the three kinds of things in a project; several at once |
-//! | `changes`, `watch` | who is told of what; edits of other programs |
+//! | `changes`, `telling`, `watch` | who is told of what; edits of other programs |
 //! | `doctor` | checks a root, repairs what can be |
 //! | `projects`, `draft`, `copy`, `project`, `driver` | projects, and the contract |
 
@@ -56,6 +56,7 @@ mod select;
 mod sim_tests;
 mod spares;
 pub(crate) mod store;
+mod telling;
 pub(crate) mod temp;
 mod tree;
 mod txn;

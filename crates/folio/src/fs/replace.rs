@@ -51,17 +51,16 @@ pub(crate) fn prepare_remove(store: &Store, base: &Dir, rel: &str, before: Befor
 /// # Errors
 /// As [`Store::commit`].
 pub(crate) fn commit(store: &Store, step: Step) -> Result<Replaced> {
-    let effects = store.commit(Txn::of(step))?;
-    Ok(effects.into_iter().next().map_or(Replaced { meta: None, conflict: false }, |effect| Replaced::of(&effect)))
+    Ok(Replaced::of(&store.commit(Txn::of(step))?))
 }
 
 impl Replaced {
-    /// What the effect of such a step tells.
-    pub(crate) fn of(effect: &Effect) -> Self {
-        match effect {
-            Effect::Placed { meta, conflict } => Self { meta: Some(*meta), conflict: *conflict },
-            Effect::Gone { conflict } => Self { meta: None, conflict: *conflict },
-            Effect::Done | Effect::Installed(_) | Effect::Replaced => Self { meta: None, conflict: false },
+    /// What the effect of such a step, the first of `effects`, tells.
+    pub(crate) fn of(effects: &[Effect]) -> Self {
+        match effects.first() {
+            Some(Effect::Placed { meta, conflict }) => Self { meta: Some(*meta), conflict: *conflict },
+            Some(Effect::Gone { conflict }) => Self { meta: None, conflict: *conflict },
+            Some(Effect::Done | Effect::Installed(_) | Effect::Replaced) | None => Self { meta: None, conflict: false },
         }
     }
 }

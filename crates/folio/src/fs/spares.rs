@@ -12,8 +12,8 @@
 //! ready       that checkpoint has synced that
 //! ```
 //!
-//! So a spare holds, in memory and on the medium, nothing but bytes of NUL, as a power loss leaves a new file. No record that replay may still read names it,
-//! because whatever is recorded after such a checkpoint says that all before it is void.
+//! So a spare holds, in memory and on the medium, nothing but bytes of NUL, as a power loss leaves a new file. No record that
+//! replay may still read names it, because whatever is recorded after such a checkpoint says that all before it is void.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -6,6 +6,8 @@ use super::super::store::Store;
 use super::super::txn::{Prepared, Step};
 use super::super::vfs::{Dir, VfsResult};
 use super::stored::Stored;
+use crate::blob::{WriteCondition, WriteOutcome};
+use crate::docs::{DeleteOutcome, Document, PatchOutcome};
 use crate::error::{NameKind, Result};
 use crate::etag::Etag;
 use crate::json::Json;
@@ -16,6 +18,20 @@ pub(in crate::fs) struct Slot<'a> {
     store: &'a Store,
     base: Dir,
     rel: String,
+}
+
+/// What a call on a document comes to, for who carries it out.
+pub(in crate::fs) struct Decided<T> {
+    /// The step to make, and the tag that the document has then; `None` where it is gone.
+    pub(in crate::fs) change: Option<(Step, Option<Etag>)>,
+    /// The answer, once it is made.
+    pub(in crate::fs) outcome: T,
+}
+
+impl<T> Decided<T> {
+    fn nothing(outcome: T) -> Self {
+        Self { change: None, outcome }
+    }
 }
 
 impl<'a> Slot<'a> {
@@ -31,8 +47,54 @@ impl<'a> Slot<'a> {
         Ok(Stored::read(&self.base, &self.rel, self.store.options.limits.body.saturating_add(1))?)
     }
 
+    /// Makes ready that it becomes `value`, if it is as `condition` says. Changes nothing.
+    pub(in crate::fs) fn put(&self, value: &Json, condition: WriteCondition) -> Result<Decided<WriteOutcome>> {
+        let current = self.read()?;
+        let tag = current.as_ref().map(|current| current.etag);
+        if !condition.holds(tag) {
+            return Ok(Decided::nothing(WriteOutcome::Precondition { current: tag }));
+        }
+        if let (WriteCondition::None, Some(current)) = (condition, &current) {
+            // Nobody has seen what is damaged there, so nobody overwrites it.
+            current.document()?;
+        }
+        let (step, etag) = self.prepare_write(current.as_ref(), value)?;
+        let outcome = WriteOutcome::Written { etag, created: current.is_none() };
+        Ok(Decided { change: Some((step, Some(etag))), outcome })
+    }
+
+    /// As [`Slot::put`], with a merge patch.
+    pub(in crate::fs) fn patch(&self, patch: &Json, condition: WriteCondition) -> Result<Decided<PatchOutcome>> {
+        let current = self.read()?;
+        let tag = current.as_ref().map(|current| current.etag);
+        if !condition.holds(tag) {
+            return Ok(Decided::nothing(PatchOutcome::Precondition { current: tag }));
+        }
+        let value = match &current {
+            Some(current) => current.document()?.value.merge_patch(patch),
+            None => Json::patch_of_nothing(patch),
+        };
+        let (step, etag) = self.prepare_write(current.as_ref(), &value)?;
+        Ok(Decided { change: Some((step, Some(etag))), outcome: PatchOutcome::Written(Document { value, etag }) })
+    }
+
+    /// Makes ready that it is removed, if it is as `condition` says. Changes nothing.
+    pub(in crate::fs) fn delete(&self, condition: WriteCondition) -> Result<Decided<DeleteOutcome>> {
+        let current = self.read()?;
+        let tag = current.as_ref().map(|current| current.etag);
+        if !condition.holds(tag) {
+            return Ok(Decided::nothing(DeleteOutcome::Precondition { current: tag }));
+        }
+        let step = match &current {
+            Some(current) => self.prepare_remove(current)?,
+            None => None,
+        };
+        let outcome = DeleteOutcome::Deleted(step.is_some());
+        Ok(Decided { change: step.map(|step| (step, None)), outcome })
+    }
+
     /// The step that replaces what is there, and the tag of what will be.
-    pub(in crate::fs) fn prepare_write(&self, current: Option<&Stored>, value: &Json) -> Result<(Step, Etag)> {
+    fn prepare_write(&self, current: Option<&Stored>, value: &Json) -> Result<(Step, Etag)> {
         self.store.options.limits.check_document(value.as_str().len())?;
         let bytes = [value.as_str().as_bytes(), b"\n"].concat();
         let etag = Etag::of(&bytes);
@@ -54,7 +116,7 @@ impl<'a> Slot<'a> {
     }
 
     /// The step that removes what is there, which was read as `current`.
-    pub(in crate::fs) fn prepare_remove(&self, current: &Stored) -> Result<Option<Step>> {
+    fn prepare_remove(&self, current: &Stored) -> Result<Option<Step>> {
         replace::prepare_remove(self.store, &self.base, &self.rel, current.before())
     }
 

@@ -73,3 +73,35 @@ impl Drop for Change {
         self.tell(Err(error));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::fs::options::FsOptions;
+
+    /// What the one who waits is told when a change goes that was `recorded` or not.
+    fn told(store: &Arc<Store>, recorded: bool) -> Error {
+        let (tell, told) = mpsc::channel();
+        let mut change = Change::new(Arc::clone(store), Txn::default(), Box::new(move |outcome| tell.send(outcome).unwrap()));
+        change.recorded = recorded;
+        drop(change);
+        let outcomes: Vec<_> = told.iter().collect();
+        assert_eq!(outcomes.len(), 1);
+        outcomes.into_iter().next().unwrap().unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_told_also_when_nobody_makes_the_change() {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Store::open(temp.path(), FsOptions::default()).unwrap();
+        assert_eq!(told(&store, false).code(), "invalid");
+        // It may have been made, and the next open makes it: not one of the errors after which nothing has changed.
+        assert_eq!(told(&store, true).code(), "outcome_unknown");
+        store.close().await.unwrap();
+        let (tell, told) = mpsc::channel();
+        store.commit_then(Txn::default(), move |outcome| tell.send(outcome.map(drop)).unwrap());
+        assert_eq!(told.recv().unwrap().unwrap_err().code(), "invalid");
+    }
+}
