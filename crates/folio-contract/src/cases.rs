@@ -4,6 +4,7 @@ mod append;
 mod changes;
 mod close;
 mod commit;
+mod commit_key;
 mod conditions;
 mod crash;
 mod doc_list;
@@ -64,6 +65,7 @@ pub fn cases() -> Vec<Case> {
         project_fork::cases(),
         missing::cases(),
         commit::cases(),
+        commit_key::cases(),
         crash::cases(),
         plain::cases(),
         races::writes::cases(),

@@ -32,19 +32,14 @@ cases! { "commit":
     at_most_1000_operations,
     changes_are_told_once_each_after_all_is_in,
     who_follows_a_log_finds_the_documents,
-    a_retry_with_the_key_changes_nothing,
-    the_key_covers_the_whole_commit,
-    a_refused_commit_does_not_take_its_key,
-    one_append_carries_the_key,
     a_commit_can_make_and_close_logs,
     where_there_is_no_project,
     it_is_there_after_reopening [Reopen],
     it_is_there_after_a_crash [Crash],
-    keys_of_commits_survive_a_crash [Crash],
 }
 
 /// All that a project holds, to see that nothing changed.
-async fn contents(project: &Arc<dyn Project>) -> Outcome<String> {
+pub(super) async fn contents(project: &Arc<dyn Project>) -> Outcome<String> {
     let docs = project.docs().list(DocListOptions { etag: true, ..DocListOptions::default() }).await?;
     let docs: Vec<_> = docs.docs.into_iter().map(|doc| (doc.key, doc.etag)).collect();
     let files = project.files().list(FileListOptions { etag: true, ..FileListOptions::default() }).await?;
@@ -58,7 +53,7 @@ async fn contents(project: &Arc<dyn Project>) -> Outcome<String> {
 }
 
 /// With the documents `d` = 1 and `e` = {"a":1}, the file `f/g` of `old`, and one entry in the history and in `l`.
-async fn furnished(ctx: &Ctx) -> Outcome<Arc<dyn Project>> {
+pub(super) async fn furnished(ctx: &Ctx) -> Outcome<Arc<dyn Project>> {
     let project = ctx.project().await?;
     written(project.docs().put(&key("d"), json("1"), WriteCondition::None).await?)?;
     written(project.docs().put(&key("e"), json(r#"{"a":1}"#), WriteCondition::None).await?)?;
@@ -442,103 +437,6 @@ async fn who_follows_a_log_finds_the_documents(ctx: Ctx) -> Outcome {
     Ok(())
 }
 
-/// A commit with the key `k` in its history.
-fn with_key(file: &'static str, condition: WriteCondition, options: AppendOptions) -> Vec<Operation> {
-    vec![
-        put_doc("d", "2", condition),
-        put_file("h", [file], condition),
-        on_log("history", numbers([2, 3]), options),
-        delete_doc("e", WriteCondition::None),
-    ]
-}
-
-async fn expect_replay(project: &Arc<dyn Project>, operations: Vec<Operation>, first: Appended) -> Outcome {
-    let before = contents(project).await?;
-    let outcome = project.commit(operations).await?;
-    assert_eq!(outcome, CommitOutcome::Replayed(Appended { replayed: true, ..first }));
-    assert_eq!(contents(project).await?, before);
-    Ok(())
-}
-
-fn appended_at(done: &[Done], at: usize) -> Outcome<Appended> {
-    match done.get(at) {
-        Some(Done::Appended(appended)) => Ok(*appended),
-        other => Err(Failure::new(format!("{other:?} of an append"))),
-    }
-}
-
-async fn a_retry_with_the_key_changes_nothing(ctx: Ctx) -> Outcome {
-    let project = furnished(&ctx).await?;
-    let done = committed(project.commit(with_key("x", WriteCondition::None, keyed("k"))).await?)?;
-    let first = appended_at(&done, 2)?;
-    assert_eq!((first.first, first.last, first.replayed), (2, 3, false));
-    expect_replay(&project, with_key("x", WriteCondition::None, keyed("k")), first).await?;
-    // Whatever was done since, and whatever the conditions are.
-    written(project.docs().put(&key("d"), json("9"), WriteCondition::None).await?)?;
-    project.files().delete(&path("h"), WriteCondition::None).await.map(drop)?;
-    written(project.files().write_bytes(&path("h/in-the-way"), "x", WriteCondition::None).await?)?;
-    append(&project.history(), numbers([4])).await?;
-    expect_replay(&project, with_key("x", WriteCondition::Absent, keyed("k")), first).await?;
-    let options = AppendOptions { expected_head: Some(Position::START.into()), ..keyed("k") };
-    expect_replay(&project, with_key("x", WriteCondition::None, options), first).await?;
-    project.history().truncate(4).await?;
-    project.history().close().await?;
-    expect_replay(&project, with_key("x", WriteCondition::None, keyed("k")), first).await?;
-    Ok(())
-}
-
-async fn the_key_covers_the_whole_commit(ctx: Ctx) -> Outcome {
-    let project = furnished(&ctx).await?;
-    let first = committed(project.commit(with_key("x", WriteCondition::None, keyed("k"))).await?)?;
-    let first = appended_at(&first, 2)?;
-    let before = contents(&project).await?;
-    let another = |change: fn(&mut Vec<Operation>)| {
-        let mut operations = with_key("x", WriteCondition::None, keyed("k"));
-        change(&mut operations);
-        operations
-    };
-    for operations in [
-        with_key("y", WriteCondition::None, keyed("k")),
-        another(|operations| operations.truncate(3)),
-        another(|operations| operations.swap(0, 1)),
-        another(|operations| operations.push(delete_doc("more", WriteCondition::None))),
-        another(|operations| operations.iter_mut().take(1).for_each(|one| *one = put_doc("d", "3", WriteCondition::None))),
-        another(|operations| operations.iter_mut().take(1).for_each(|one| *one = patch_doc("d", "2", WriteCondition::None))),
-        with_key("x", WriteCondition::None, AppendOptions { close: true, ..keyed("k") }),
-        vec![on_log("history", numbers([2, 3]), keyed("k"))],
-    ] {
-        let shown = format!("{operations:?}");
-        let error = refused(project.commit(operations).await, "key_reused")?;
-        assert_eq!(error.cause(), &Error::KeyReused { key: "k".into() }, "{shown}");
-        assert_eq!(contents(&project).await?, before, "{shown}");
-    }
-    refused(project.history().append(numbers([2, 3]), keyed("k")).await, "key_reused")?;
-    // Nor is a commit what an append was.
-    project.history().append(numbers([5]), keyed("a")).await.map(drop)?;
-    refused(project.commit(vec![on_log("history", numbers([5]), keyed("a"))]).await, "key_reused")?;
-    expect_replay(&project, with_key("x", WriteCondition::None, keyed("k")), first).await
-}
-
-async fn a_refused_commit_does_not_take_its_key(ctx: Ctx) -> Outcome {
-    let project = furnished(&ctx).await?;
-    let outcome = project.commit(with_key("x", WriteCondition::Absent, keyed("k"))).await?;
-    assert!(matches!(outcome, CommitOutcome::Precondition { at: 0, .. }), "{outcome:?}");
-    let done = committed(project.commit(vec![on_log("history", numbers([2]), keyed("k"))]).await?)?;
-    assert_eq!(appended_at(&done, 0)?.first, 2);
-    Ok(())
-}
-
-async fn one_append_carries_the_key(ctx: Ctx) -> Outcome {
-    let project = furnished(&ctx).await?;
-    let before = contents(&project).await?;
-    let two = vec![on_log("history", numbers([2]), keyed("k")), on_log("l", numbers([2]), keyed("k"))];
-    assert_eq!(refused(project.commit(two).await, "invalid")?.operation(), Some(1));
-    let of_nothing = vec![put_doc("d", "2", WriteCondition::None), on_log("l", Vec::new(), keyed("k"))];
-    assert_eq!(refused(project.commit(of_nothing).await, "invalid")?.operation(), Some(1));
-    assert_eq!(contents(&project).await?, before);
-    Ok(())
-}
-
 async fn a_commit_can_make_and_close_logs(ctx: Ctx) -> Outcome {
     let project = furnished(&ctx).await?;
     let operations = vec![
@@ -587,18 +485,5 @@ async fn it_is_there_after_a_crash(ctx: Ctx) -> Outcome {
     let project = ctx.driver().project(&id);
     assert_eq!(project.files().read_text(&path("f/g")).await?.as_deref(), Some("newer"));
     assert_eq!(append(&project.history(), entry("4")).await?.first, 4);
-    Ok(())
-}
-
-async fn keys_of_commits_survive_a_crash(ctx: Ctx) -> Outcome {
-    let (id, first) = {
-        let project = furnished(&ctx).await?;
-        let done = committed(project.commit(with_key("x", WriteCondition::None, keyed("k"))).await?)?;
-        (project.id().clone(), appended_at(&done, 2)?)
-    };
-    ctx.crash().await?;
-    let project = ctx.driver().project(&id);
-    expect_replay(&project, with_key("x", WriteCondition::None, keyed("k")), first).await?;
-    refused(project.commit(with_key("y", WriteCondition::None, keyed("k"))).await, "key_reused")?;
     Ok(())
 }
