@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::runtime::Handle;
 
 use crate::blob::BlobStore;
 use crate::change::ChangeStream;
@@ -116,6 +117,13 @@ pub trait Driver: Send + Sync {
 
     /// A named collection of documents outside projects.
     fn collection(&self, name: &CollectionName) -> Arc<dyn JsonKv>;
+
+    /// A runtime for tasks that mostly append, and wait for it: where it can, the driver runs them on the very thread that
+    /// commits, which saves two changes of threads for each append. Tasks there stand still while something is synced, so
+    /// what they do beside must be short, and never block; they end when the driver is closed. `None`: it has none.
+    fn committing(&self) -> Option<Handle> {
+        None
+    }
 
     /// Whether it takes writes. Asks what is known already; touches no storage.
     ///

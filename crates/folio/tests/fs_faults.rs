@@ -371,7 +371,7 @@ fn failing_journal(root: &Path, when: usize) -> Outcome<Command> {
     block_on(async { Ok(open(root).await?.close().await?) })?;
     let journal = root.canonicalize()?.join(".folio/journal/1.journal");
     let mut strace = Command::new("strace");
-    let inject = format!("inject=fdatasync:error=EIO:when={when}");
+    let inject = format!("inject=pwritev2:error=EIO:when={when}");
     strace.args(["-f", "-o", "/dev/null", "-P"]).arg(journal).args(["-e", &inject, "--"]);
     Ok(strace)
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::copy;
@@ -137,6 +138,10 @@ impl FsDriver {
 impl Driver for FsDriver {
     async fn info(&self) -> Result<DriverInfo> {
         Ok(DriverInfo { name: "fs".into(), contract: CONTRACT_VERSION, durability: self.store().options.durability })
+    }
+
+    fn committing(&self) -> Option<Handle> {
+        self.store().committing()
     }
 
     async fn ready(&self) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::changes::Changes;
@@ -257,6 +258,11 @@ impl Store {
     /// Has a job done on the committer's thread; `false` where there is none.
     pub(crate) fn does(&self, job: Box<dyn Job>) -> bool {
         self.journal.has_done(job)
+    }
+
+    /// As [`Journal::runtime`].
+    pub(crate) fn committing(&self) -> Option<Handle> {
+        self.journal.runtime().cloned()
     }
 
     /// Makes changes that are recorded.

@@ -24,7 +24,7 @@ pub(crate) use error::Reason;
 pub(crate) use error::{VfsError, VfsResult};
 #[cfg(test)]
 pub(crate) use file::COPY_PIECE;
-pub(crate) use file::{Access, BLANK, Blank, File, Kind, Meta};
+pub(crate) use file::{Access, BLANK, Blank, File, Kind, Meta, Spot};
 pub(crate) use stamp::Stamp;
 
 #[cfg(test)]

@@ -271,12 +271,13 @@ async fn check_log(driver: &FsDriver, name: &str, told: &Told) -> Outcome<usize>
     Ok(told.units.len())
 }
 
-/// The sync of an append fails once: the outcome is unknown, nothing is retried, and reopening decides.
+/// The durable write of an append fails once: the outcome is unknown, nothing is retried, and reopening decides.
 pub(super) fn failing_append_sync() -> Outcome {
     let temp = tempfile::tempdir()?;
     let (root, acks) = (temp.path().join("root"), temp.path().join("acks"));
-    let inject = "inject=fdatasync:error=EIO:when=3";
-    let status = strace::child("logs", &root, &acks, &["-o", "/dev/null", "-e", inject]).status()?;
+    let (journal, inject) = (root.join(".folio/journal/1.journal"), "inject=pwritev2:error=EIO:when=3");
+    let journal = journal.display().to_string();
+    let status = strace::child("logs", &root, &acks, &["-o", "/dev/null", "-P", &journal, "-e", inject]).status()?;
     if status.success() {
         return Err("the workload did not notice the failed sync".into());
     }

@@ -17,7 +17,7 @@ pub(super) const ACKS: &str = "FOLIO_KILL_ACKS";
 pub(super) const WORKLOAD: &str = "FOLIO_KILL_WORKLOAD";
 
 /// Calls that change or sync something. What a child notes goes by another one.
-const CALLS: &str = "write,pwrite64,fdatasync,fsync,syncfs,renameat2,unlinkat,linkat,mkdirat,ftruncate,fallocate";
+const CALLS: &str = "write,pwrite64,pwritev2,fdatasync,fsync,syncfs,renameat2,unlinkat,linkat,mkdirat,ftruncate,fallocate";
 
 /// Why nothing can be struck here.
 pub(super) fn cannot() -> Option<String> {

@@ -2,7 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
 
 use super::batch::Lsn;
 use super::{Applying, Shared, State, Weight};
@@ -133,40 +135,55 @@ impl Shared {
         }
     }
 
-    pub(super) fn run_committer(self: &Arc<Self>) {
-        let _ended = Ended(self);
-        let mut unsynced: Option<Instant> = None;
-        loop {
-            let (waiting, checkpoint, queued) = {
-                let mut state = self.held();
-                while state.queue.is_empty() && !state.closing {
-                    match unsynced.map(|since| DELAY.saturating_sub(since.elapsed())) {
-                        Some(Duration::ZERO) => break,
-                        Some(rest) => state = self.work.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0,
-                        None => state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
-                    }
-                }
-                if state.queue.is_empty() && state.closing {
-                    break;
-                }
-                (std::mem::take(&mut state.queue), state.checkpoint, std::mem::take(&mut state.queued))
-            };
-            if queued > QUEUE {
-                self.moved.notify_all();
-            }
-            let mut waiting = Waiting { shared: self, entries: waiting.into_iter().filter_map(prepared).collect() };
+    /// The committer's work, until the journal is closed. What it calls blocks: it is for a thread of its own.
+    pub(super) async fn commits(self: Arc<Self>) {
+        let _ended = Ended(&self);
+        let mut late: Option<Instant> = None;
+        while let Some((waiting, checkpoint)) = self.next(late).await {
+            let mut waiting = Waiting { shared: &self, entries: waiting.into_iter().filter_map(prepared).collect() };
             while !waiting.entries.is_empty() {
                 self.write_batch(take_batch(&mut waiting), checkpoint);
-                unsynced = unsynced.or_else(|| (self.options.durability == Durability::Interval).then(Instant::now));
+                late = late.or_else(|| (self.options.durability == Durability::Interval).then(|| Instant::now() + DELAY));
             }
-            if unsynced.is_some_and(|since| since.elapsed() >= DELAY) {
-                unsynced = None;
+            if late.is_some_and(|late| late <= Instant::now()) {
+                late = None;
                 self.sync_late();
+            }
+            if !self.held().queue.is_empty() {
+                // Those that were answered on this thread may have more, which then shares the next sync.
+                tokio::task::yield_now().await;
             }
         }
         if self.options.durability != Durability::Os {
             self.sync_late();
         }
+    }
+
+    /// What waits, and where the last checkpoint was; nothing, where nothing came until then. `None`: the journal is closed.
+    async fn next(&self, until: Option<Instant>) -> Option<(Vec<Request>, Lsn)> {
+        loop {
+            if let Some(taken) = self.take() {
+                return taken;
+            }
+            match until {
+                Some(until) if timeout_at(until, self.work.notified()).await.is_err() => return Some(Default::default()),
+                Some(_) => {}
+                None => self.work.notified().await,
+            }
+        }
+    }
+
+    /// As [`Shared::next`]; `None`: nothing waits.
+    fn take(&self) -> Option<Option<(Vec<Request>, Lsn)>> {
+        let mut state = self.held();
+        if state.queue.is_empty() {
+            return state.closing.then_some(None);
+        }
+        let (waiting, queued) = (std::mem::take(&mut state.queue), std::mem::take(&mut state.queued));
+        if queued > QUEUE {
+            self.moved.notify_all();
+        }
+        Some(Some((waiting, state.checkpoint)))
     }
 
     /// Syncs what nobody waits for. A failure is told by the next write; after one, another sync would prove nothing.

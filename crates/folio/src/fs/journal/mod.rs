@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | `batch` | how batches and heads of segments lie in the file |
 //! | `writer` | the segment that is written, and the next ones |
+//! | `memory` | what it writes from |
 //! | `committer` | the one thread that writes and syncs for everybody |
 //! | `checkpoint` | what was changed since the last one, and the thread that syncs it |
 //! | `pending` | what a journal holds, read at the open and by doctor |
@@ -19,6 +20,7 @@
 mod batch;
 mod checkpoint;
 mod committer;
+mod memory;
 mod pending;
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,9 @@ mod writer;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::Notify;
 
 pub(crate) use self::batch::Lsn;
 use self::checkpoint::Orphan;
@@ -99,6 +104,8 @@ impl JournalOptions {
 /// A journal that is open for writing.
 pub(crate) struct Journal {
     shared: Arc<Shared>,
+    /// Of the committer's thread.
+    runtime: Option<Handle>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -115,7 +122,7 @@ struct Shared {
     /// Never held over a write or a sync.
     state: Mutex<State>,
     /// For the committer: there is something to write.
-    work: Condvar,
+    work: Notify,
     /// For the checkpoint thread: there is something to do.
     due: Condvar,
     /// For who waits for room in the queue, for a free segment, or for changes to be done.
@@ -195,14 +202,14 @@ impl Journal {
         orphan: Orphan,
         spares: Arc<Spares>,
     ) -> Result<Arc<Self>> {
-        let (inline, mut state) = (options.inline, State::default());
+        let (inline, mut runtime, mut state) = (options.inline, None, State::default());
         let options = options.fit(medium.room()?.all);
         let writer = Writer::start(folder.clone(), pending, &options, &mut state)?;
         let shared = Arc::new(Shared {
             options,
             failure,
             state: Mutex::new(state),
-            work: Condvar::new(),
+            work: Notify::new(),
             due: Condvar::new(),
             moved: Condvar::new(),
             writer: Mutex::new(writer),
@@ -211,10 +218,17 @@ impl Journal {
         });
         let mut threads = Vec::new();
         if !inline {
-            threads.push(spawn("folio-journal", &shared, Shared::run_committer)?);
-            threads.push(spawn("folio-checkpoint", &shared, Shared::run_checkpoints)?);
+            let committer = Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
+            runtime = Some(committer.handle().clone());
+            let commits = Arc::clone(&shared);
+            threads.push(spawn("folio-journal", move || {
+                let _ = committer.block_on(async { tokio::spawn(commits.commits()).await });
+                committer.shutdown_background();
+            })?);
+            let checkpoints = Arc::clone(&shared);
+            threads.push(spawn("folio-checkpoint", move || checkpoints.run_checkpoints())?);
         }
-        Ok(Arc::new(Self { shared, threads: Mutex::new(threads) }))
+        Ok(Arc::new(Self { shared, runtime, threads: Mutex::new(threads) }))
     }
 
     /// Records what is about to be changed, and returns when the record is as durable as the mode promises. Blocks.
@@ -253,6 +267,11 @@ impl Journal {
         self.has_thread() && self.shared.submit_job(job).is_none()
     }
 
+    /// The runtime of the committer's thread: what runs there commits without a change of threads.
+    pub(crate) fn runtime(&self) -> Option<&Handle> {
+        self.runtime.as_ref().filter(|_| !self.shared.held().closing)
+    }
+
     /// Makes everything durable that is done by now, so that no record of it is needed. Blocks.
     pub(crate) fn checkpoint(&self) -> Result<()> {
         self.shared.checkpoint_now()
@@ -270,7 +289,7 @@ impl Journal {
     /// Ends the threads and leaves everything as it is.
     pub(crate) fn end(&self) {
         self.shared.held().closing = true;
-        self.shared.work.notify_all();
+        self.shared.work.notify_one();
         self.shared.due.notify_all();
         self.shared.moved.notify_all();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
@@ -290,10 +309,13 @@ impl Drop for Journal {
     }
 }
 
-fn spawn(name: &str, shared: &Arc<Shared>, run: fn(&Arc<Shared>)) -> Result<JoinHandle<()>> {
-    let shared = Arc::clone(shared);
-    let thread = std::thread::Builder::new().name(name.into()).spawn(move || run(&shared));
-    thread.map_err(|error| Error::Io { what: "cannot start a thread".into(), why: error.to_string() })
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.into()).spawn(run).map_err(no_thread)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "that is how errors come")]
+fn no_thread(error: std::io::Error) -> Error {
+    Error::Io { what: "cannot start a thread".into(), why: error.to_string() }
 }
 
 /// A change that is recorded and being made. Dropped without [`Applying::done`] nobody knows whether it was made, so the

@@ -1,8 +1,10 @@
 //! The segment that is written, and the next ones.
 
 use super::batch::{self, Lsn, SECTOR, SegmentHead};
+use super::memory::PageBuffer;
 use super::pending::{ENDING, Found, Pending};
 use super::{JournalOptions, Shared, State};
+use crate::driver::Durability;
 use crate::error::Result;
 use crate::fs::vfs::{Access, Dir, File, VfsResult};
 
@@ -21,6 +23,9 @@ pub(super) struct Segment {
 pub(super) struct Writer {
     folder: Dir,
     current: Segment,
+    /// The current segment, to write past the system's memory; `None` where that can't be done, or nobody waits for it.
+    through: Option<File>,
+    durability: Durability,
     head: SegmentHead,
     /// Where the next batch begins.
     offset: u64,
@@ -28,7 +33,7 @@ pub(super) struct Writer {
     durable: Lsn,
     /// Number of the newest file.
     newest: u64,
-    buffer: Vec<u8>,
+    buffer: PageBuffer,
 }
 
 impl Writer {
@@ -50,7 +55,8 @@ impl Writer {
             }
         };
         let head = SegmentHead { root_id, generation, first: end, bytes: current.bytes, durable: end, checkpoint: end };
-        let mut writer = Self { folder, current, head, offset: SECTOR, durable: end, newest, buffer: Vec::new() };
+        let (through, buffer, durability) = (None, PageBuffer::default(), options.durability);
+        let mut writer = Self { folder, current, through, durability, head, offset: SECTOR, durable: end, newest, buffer };
         // A batch that was written and never synced must not follow a new one.
         writer.again(end)?;
         writer.folder.sync()?;
@@ -73,10 +79,33 @@ impl Writer {
         self.begin()
     }
 
-    /// Writes the head of the current segment, durably: its batches may only come after that.
-    fn begin(&self) -> VfsResult<()> {
+    /// Writes the head of the current segment, durably: its batches may only come after that. Shows whether they can be
+    /// written past the system's memory, too: every write there is durable at once, and nothing is written but its bytes.
+    fn begin(&mut self) -> VfsResult<()> {
+        self.through = None;
+        if self.durability == Durability::Sync
+            && let Some(file) = self.open_through()?
+        {
+            match file.write_through(self.buffer.fill(SECTOR, |out| out.extend(self.head.encode())), 0) {
+                Ok(()) => {
+                    self.through = Some(file);
+                    return Ok(());
+                }
+                Err(error) if error.unsupported() => {}
+                Err(error) => return Err(error),
+            }
+        }
         self.current.file.write_all_at(&self.head.encode(), 0)?;
         self.current.file.sync_data()
+    }
+
+    fn open_through(&self) -> VfsResult<Option<File>> {
+        match self.folder.open_with_meta(&self.current.name, Access::Through) {
+            Ok(Some((file, meta))) if meta.id() == self.current.file.identity()? => Ok(Some(file)),
+            Ok(_) => Ok(None),
+            Err(error) if error.unsupported() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// LSN of the next batch.
@@ -99,19 +128,26 @@ impl Writer {
         if self.offset + bytes > self.current.bytes {
             self.rotate(shared, bytes)?;
         }
-        self.buffer.clear();
-        batch::encode(&self.head, self.lsn(), self.durable, checkpoint, slices(), &mut self.buffer);
-        let written = self.current.file.write_all_at(&self.buffer, self.offset);
+        let (head, lsn, durable) = (&self.head, self.lsn(), self.durable);
+        let batch = self.buffer.fill(bytes, |out| batch::encode(head, lsn, durable, checkpoint, slices(), out));
+        let written = match &self.through {
+            Some(file) => file.write_through(batch, self.offset),
+            None => self.current.file.write_all_at(batch, self.offset),
+        };
         written.map_err(|error| shared.unknown(&error))?;
         self.offset += bytes;
-        if self.buffer.capacity() > PIECE {
-            self.buffer = Vec::new();
+        if self.through.is_some() {
+            self.durable = self.lsn();
         }
+        self.buffer.shrink(PIECE);
         Ok(self.lsn())
     }
 
     /// Makes everything written durable.
     pub(super) fn sync(&mut self, shared: &Shared) -> Result<()> {
+        if self.through.is_some() {
+            return Ok(());
+        }
         self.current.file.sync_data().map_err(|error| shared.unknown(&error))?;
         self.durable = self.lsn();
         Ok(())
@@ -123,7 +159,7 @@ impl Writer {
         let wanted = wanted(&shared.options, self.current.bytes).max((bytes + SECTOR).next_multiple_of(step));
         let next = self.next(shared, bytes + SECTOR, wanted)?;
         // In a weak mode what stands in the full one must not be less durable than what follows.
-        if shared.options.durability != crate::driver::Durability::Os {
+        if shared.options.durability != Durability::Os {
             self.sync(shared)?;
         }
         let (first, generation) = (self.lsn(), self.head.generation + 1);
@@ -172,7 +208,7 @@ impl Writer {
             return Ok(());
         }
         self.write(shared, &[], checkpoint)?;
-        if shared.options.durability == crate::driver::Durability::Os { Ok(()) } else { self.sync(shared) }
+        if shared.options.durability == Durability::Os { Ok(()) } else { self.sync(shared) }
     }
 
     /// Makes a next segment ready where this one fills up. Not while anybody writes.

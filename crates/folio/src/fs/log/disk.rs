@@ -11,7 +11,7 @@ use crate::fs::log::paths::{LogPaths, parse_sealed, sealed_name};
 use crate::fs::log::view::{NewestView, View};
 use crate::fs::segment::{Before, First, Kind, Opening, Stretch};
 use crate::fs::txn::Id;
-use crate::fs::vfs::{Access, Dir, File, Meta};
+use crate::fs::vfs::{Access, Dir, File, Spot};
 use crate::lineage::{Bounds, Lineage};
 use crate::name::LogName;
 use crate::request::KeyTable;
@@ -162,9 +162,9 @@ impl Disk {
 
     fn read_newest(&mut self, file: File) -> Result<()> {
         let opening = Opening::read(&file).map_err(|e| self.named(e))?;
-        let meta = file.meta()?;
+        let id = file.identity()?;
         match opening.first.clone() {
-            First::Header(header) => self.take_header(&meta, *header),
+            First::Header(header) => self.take_header(id, *header),
             First::Adopted => self.take_adopted(&file, &opening)?,
             First::Bad => self.take_bad(&file, &opening)?,
         }
@@ -193,7 +193,7 @@ impl Disk {
             ended: tail.ended,
             base,
             before,
-            id: meta.id(),
+            id,
             reserved: 0,
         });
         if tail.end < opening.len && opening.kind() == Kind::Ours {
@@ -203,11 +203,11 @@ impl Disk {
         Ok(())
     }
 
-    fn take_header(&mut self, meta: &Meta, header: Header) {
+    fn take_header(&mut self, id: (u64, u64), header: Header) {
         self.horizon = header.horizon;
         self.closed = header.closed;
         self.ts = header.ts;
-        if header.id != (meta.inode, meta.birth_ns) {
+        if header.id != id {
             self.new_piece = Some(NewPiece::Broken);
         }
         self.fork_of = header.fork_of;
@@ -300,15 +300,16 @@ impl Disk {
     /// True when the name still leads to the file that is held, at the length that is known. `place` is where it lies
     /// below the root, so that it shows too when the folder of the project was replaced.
     pub(crate) fn is_current(&self, root: &Dir, place: &str) -> Result<bool> {
-        let meta = match root.stat(place) {
-            Err(error) if error.missing() => None,
-            other => other?,
-        };
-        Ok(match (&self.newest, meta) {
-            (Some(newest), Some(meta)) => newest.id == meta.id() && newest.len == meta.size,
-            // Nothing is held that could be compared: look again.
-            _ => false,
-        })
+        // Nothing is held that could be compared: look again.
+        let Some(newest) = &self.newest else { return Ok(false) };
+        let is_known = |there: Spot| newest.id == there.id && newest.len == there.size;
+        if root.glance(place).is_some_and(is_known) {
+            return Ok(true);
+        }
+        match root.spot(place) {
+            Err(error) if error.missing() => Ok(false),
+            there => Ok(there?.is_some_and(is_known)),
+        }
     }
 
     /// True when `later`, the same log looked at again, only shows what the other tool that writes it added.

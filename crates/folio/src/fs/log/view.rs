@@ -119,14 +119,14 @@ impl View {
     /// False when another program replaced or cut the newest segment since. `place` is where it lies below the root, so
     /// that it shows too when the folder of the project was replaced.
     pub(crate) fn is_current(&self, root: &Dir, place: &str) -> Result<bool> {
-        let there = match root.stat(place) {
+        let there = match root.spot(place) {
             Err(error) if error.missing() => None,
             there => there?,
         };
         Ok(match (&self.newest, there) {
             // Another tool may still be writing to its own log.
-            (Some(newest), Some(meta)) if newest.kind == Kind::Adopted => meta.id() == newest.id && meta.size == newest.len,
-            (Some(newest), Some(meta)) => meta.id() == newest.id && meta.size >= newest.end,
+            (Some(newest), Some(there)) if newest.kind == Kind::Adopted => there.id == newest.id && there.size == newest.len,
+            (Some(newest), Some(there)) => there.id == newest.id && there.size >= newest.end,
             (None, None) => true,
             _ => false,
         })

@@ -13,7 +13,7 @@ use crate::fs::quarantine::Quarantine;
 use crate::fs::spares::Displaced;
 use crate::fs::temp::{TempFile, fresh_name};
 use crate::fs::tree::{self, ATTEMPTS};
-use crate::fs::vfs::{Access, Dir, File, Meta, VfsError, VfsResult};
+use crate::fs::vfs::{Access, Dir, File, Meta, Spot, VfsError, VfsResult};
 
 /// Where changes are made.
 #[derive(Debug)]
@@ -86,8 +86,8 @@ impl Ground {
 
     fn append(&self, path: &str, id: Id, offset: u64, body: &Body, writer: Arc<File>, dirty: &mut Dirty) -> VfsResult<Effect> {
         // Its name must still lead to the file that was decided on, as it was then.
-        let is_still = |meta: &Meta| meta.id() == id && meta.size == offset;
-        if !self.root.glance(path).as_ref().is_some_and(is_still) && !self.stat(path)?.as_ref().is_some_and(is_still) {
+        let is_still = |there: Spot| there.id == id && there.size == offset;
+        if !self.root.glance(path).is_some_and(is_still) && !absent_where_foreign(self.root.spot(path))?.is_some_and(is_still) {
             return Ok(Effect::Replaced);
         }
         match body {
@@ -266,10 +266,7 @@ impl Ground {
 
     /// What stands at a path; `None` also where something else than folders leads there.
     pub(super) fn stat(&self, path: &str) -> VfsResult<Option<Meta>> {
-        match self.root.stat(path) {
-            Err(error) if error.missing() || error.foreign() => Ok(None),
-            other => other,
-        }
+        absent_where_foreign(self.root.stat(path))
     }
 
     /// A folder below the root, made with those on its way, durably.
@@ -280,6 +277,14 @@ impl Ground {
 
 fn gone(tmp: &Dir, name: &str) -> VfsError {
     VfsError::os("open", &tmp.path().join(name), Errno::NOENT)
+}
+
+/// What stands at a path that only Folio's own files count at.
+fn absent_where_foreign<T>(there: VfsResult<Option<T>>) -> VfsResult<Option<T>> {
+    match there {
+        Err(error) if error.missing() || error.foreign() => Ok(None),
+        other => other,
+    }
 }
 
 #[cfg(test)]

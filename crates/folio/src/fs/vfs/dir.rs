@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::blanking::{Begun, Blanking};
 use super::error::{Reason, VfsError, VfsResult};
-use super::file::{Access, File, Kind, Meta, Space};
+use super::file::{Access, File, Kind, Meta, Space, Spot, Wanted};
 use super::handle::Handle;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
@@ -187,25 +187,28 @@ impl Dir {
     ///
     /// A link, pipe, device, socket or folder is [`Reason::Stands`] or `ELOOP`, without waiting on it.
     pub(crate) fn open(&self, rel: impl AsRef<Path>, access: Access) -> VfsResult<Option<File>> {
-        Ok(self.open_with_meta(rel, access)?.map(|(file, _)| file))
+        Ok(self.open_asking(rel.as_ref(), access, Wanted::Spot)?.map(|(file, _)| file))
     }
 
     /// As [`Dir::open`], with what is known of the file at that moment.
     pub(crate) fn open_with_meta(&self, rel: impl AsRef<Path>, access: Access) -> VfsResult<Option<(File, Meta)>> {
-        let rel = rel.as_ref();
+        self.open_asking(rel.as_ref(), access, Wanted::All)
+    }
+
+    fn open_asking(&self, rel: &Path, access: Access, wanted: Wanted) -> VfsResult<Option<(File, Meta)>> {
         self.checked("open", rel)?;
         // Without NONBLOCK the opening of a pipe would wait for its other end.
         let flags = access.flags() | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let path = self.path.join(rel);
         match self.begun.opened(|| self.resolve(rel, flags, Mode::empty())) {
-            Ok(handle) => Self::regular(handle, path).map(Some),
+            Ok(handle) => Self::regular(handle, path, wanted).map(Some),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(VfsError::os("open", &path, errno)),
         }
     }
 
-    fn regular(handle: Handle, path: PathBuf) -> VfsResult<(File, Meta)> {
-        let meta = handle.meta().map_err(|errno| VfsError::os("open", &path, errno))?;
+    fn regular(handle: Handle, path: PathBuf, wanted: Wanted) -> VfsResult<(File, Meta)> {
+        let meta = handle.meta(wanted).map_err(|errno| VfsError::os("open", &path, errno))?;
         if meta.kind != Kind::File {
             return Err(VfsError::new("open", &path, Reason::Stands(meta.kind)));
         }
@@ -223,13 +226,21 @@ impl Dir {
 
     /// What stands there, without opening it; `None` for nothing. A link is told as a link.
     pub(crate) fn stat(&self, rel: impl AsRef<Path>) -> VfsResult<Option<Meta>> {
-        let rel = rel.as_ref();
+        self.ask(rel.as_ref(), Wanted::All)
+    }
+
+    /// Which file stands there, and how long it is. Else as [`Dir::stat`].
+    pub(crate) fn spot(&self, rel: impl AsRef<Path>) -> VfsResult<Option<Spot>> {
+        Ok(self.ask(rel.as_ref(), Wanted::Spot)?.map(Spot::from))
+    }
+
+    fn ask(&self, rel: &Path, wanted: Wanted) -> VfsResult<Option<Meta>> {
         self.checked("look at", rel)?;
         let flags = OFlags::PATH | OFlags::NOFOLLOW;
         // A name in this very folder leads nowhere else, unless something is mounted there.
-        let near = if rel.components().nth(1).is_none() { self.handle.meta_of(rel.as_os_str()) } else { Ok(None) };
+        let near = if rel.components().nth(1).is_none() { self.handle.meta_of(rel.as_os_str(), wanted) } else { Ok(None) };
         let found = match near {
-            Ok(None) => self.resolve(rel, flags, Mode::empty()).and_then(|handle| handle.meta()),
+            Ok(None) => self.resolve(rel, flags, Mode::empty()).and_then(|handle| handle.meta(wanted)),
             Ok(Some(meta)) => Ok(meta),
             Err(errno) => Err(errno),
         };
@@ -240,12 +251,12 @@ impl Dir {
         }
     }
 
-    /// As [`Dir::stat`] in one call, of a path that was looked at just before: a link that came on the way since is
-    /// followed, so compare what it leads to. `None` where only [`Dir::stat`] can tell.
-    pub(crate) fn glance(&self, rel: impl AsRef<Path>) -> Option<Meta> {
+    /// As [`Dir::spot`] in one call, of a path that was looked at just before: a link that came on the way since is
+    /// followed, so compare what it leads to. `None` where only that can tell.
+    pub(crate) fn glance(&self, rel: impl AsRef<Path>) -> Option<Spot> {
         let rel = rel.as_ref();
         self.checked("look at", rel).ok()?;
-        self.handle.meta_of(rel.as_os_str()).ok()?
+        self.handle.meta_of(rel.as_os_str(), Wanted::Spot).ok()?.map(Spot::from)
     }
 
     /// Renames, replacing what stands at the target. Atomic; durable once the target's folder is synced.

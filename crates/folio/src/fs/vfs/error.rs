@@ -72,6 +72,11 @@ impl VfsError {
         self.is(&[Errno::PERM, Errno::MLINK, Errno::XDEV, Errno::OPNOTSUPP, Errno::NOSYS])
     }
 
+    /// The file system, or the medium, can't do that.
+    pub(crate) fn unsupported(&self) -> bool {
+        self.is(&[Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS])
+    }
+
     /// The failure in words, without the path.
     pub(crate) fn why(&self) -> String {
         match self.reason {

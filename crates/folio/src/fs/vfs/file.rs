@@ -61,6 +61,8 @@ pub(crate) enum Access {
     ReadWrite,
     /// For reading, and writing at the end only, wherever the end is by then.
     Append,
+    /// For writing past the system's memory ([`File::write_through`]).
+    Through,
 }
 
 impl Access {
@@ -69,6 +71,7 @@ impl Access {
             Self::Read => OFlags::RDONLY,
             Self::ReadWrite => OFlags::RDWR,
             Self::Append => OFlags::RDWR | OFlags::APPEND,
+            Self::Through => OFlags::RDWR | OFlags::DIRECT,
         }
     }
 }
@@ -118,22 +121,55 @@ pub(crate) struct Meta {
     pub(crate) links: u32,
 }
 
+/// What is asked of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Wanted {
+    All,
+    /// What a [`Spot`] holds.
+    Spot,
+}
+
+impl Wanted {
+    fn mask(self) -> StatxFlags {
+        match self {
+            Self::All => StatxFlags::BASIC_STATS.union(StatxFlags::BTIME),
+            Self::Spot => StatxFlags::TYPE.union(StatxFlags::INO).union(StatxFlags::SIZE).union(StatxFlags::BTIME),
+        }
+    }
+}
+
+/// Which file it is and how long, without its times: a kernel that is asked for those (Linux 6.13) keeps finer ones from
+/// then on, so that each change of the file changes its inode, too, and the next sync on the same disk block waits for that.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Spot {
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// Inode number and birth: other for a copy or a replacement.
+    pub(crate) id: (u64, u64),
+    /// Bytes.
+    pub(crate) size: u64,
+}
+
+impl From<Meta> for Spot {
+    fn from(meta: Meta) -> Self {
+        Self { kind: meta.kind, id: meta.id(), size: meta.size }
+    }
+}
+
 impl Meta {
     /// Inode number and birth: other for a copy or a replacement.
     pub(crate) fn id(&self) -> (u64, u64) {
         (self.inode, self.birth_ns)
     }
 
-    const WANTED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
-
-    pub(super) fn of(fd: impl AsFd) -> Result<Self, Errno> {
+    pub(super) fn of(fd: impl AsFd, wanted: Wanted) -> Result<Self, Errno> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW;
-        rustix::fs::statx(fd, c"", flags, Self::WANTED).map(|found| Self::from(&found))
+        rustix::fs::statx(fd, c"", flags, wanted.mask()).map(|found| Self::from(&found))
     }
 
     /// Of a path below the folder `fd`; `None` where another file system is mounted there, or the kernel can't tell.
-    pub(super) fn of_name(fd: impl AsFd, name: &OsStr) -> Result<Option<Self>, Errno> {
-        let found = rustix::fs::statx(fd, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, Self::WANTED)?;
+    pub(super) fn of_name(fd: impl AsFd, name: &OsStr, wanted: Wanted) -> Result<Option<Self>, Errno> {
+        let found = rustix::fs::statx(fd, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, wanted.mask())?;
         let told = found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
         let here = told && !found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
         Ok(here.then(|| Self::from(&found)))
@@ -216,6 +252,12 @@ impl File {
         self.write_whole(bytes, |rest, done| self.handle.pwrite(rest, at(done)))
     }
 
+    /// Writes all of `bytes` at `offset`, past the system's memory, and durably as with [`File::sync_data`]. Only for
+    /// [`Access::Through`], and in whole blocks of the medium: offset, length, and the place in memory.
+    pub(crate) fn write_through(&self, bytes: &[u8], offset: u64) -> VfsResult<()> {
+        self.write_whole(bytes, |rest, done| self.handle.pwrite_through(rest, offset + done as u64))
+    }
+
     /// Writes all of `bytes` at the end ([`Access::Append`]), or else after what this handle wrote before. After an
     /// error any part of them may stand there.
     pub(crate) fn append_all(&self, bytes: &[u8]) -> VfsResult<()> {
@@ -253,17 +295,21 @@ impl File {
 
     /// Size, times, identity.
     pub(crate) fn meta(&self) -> VfsResult<Meta> {
-        self.handle.meta().map_err(self.fault("look at"))
+        self.handle.meta(Wanted::All).map_err(self.fault("look at"))
+    }
+
+    fn spot(&self) -> VfsResult<Spot> {
+        self.handle.meta(Wanted::Spot).map(Spot::from).map_err(self.fault("look at"))
     }
 
     /// Bytes.
     pub(crate) fn len(&self) -> VfsResult<u64> {
-        Ok(self.meta()?.size)
+        Ok(self.spot()?.size)
     }
 
     /// Inode number and unix nanoseconds of its making (0 where unknown): other for a copy or a replacement.
     pub(crate) fn identity(&self) -> VfsResult<(u64, u64)> {
-        self.meta().map(|meta| meta.id())
+        Ok(self.spot()?.id)
     }
 
     /// Makes the bytes, and what is needed to find them, durable (`fdatasync`). A failure is final: the kernel may

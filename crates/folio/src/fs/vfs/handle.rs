@@ -1,7 +1,7 @@
 //! An open file or folder, and the system calls on it that the driver uses.
 
 use std::ffi::{OsStr, OsString};
-use std::io::IoSliceMut;
+use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
-use super::file::{Kind, Meta, Space};
+use super::file::{Kind, Meta, Space, Wanted};
 use super::lease;
 #[cfg(test)]
 use super::sim;
@@ -120,9 +120,9 @@ impl Handle {
         }
     }
 
-    pub(super) fn meta(&self) -> Result<Meta, Errno> {
+    pub(super) fn meta(&self, wanted: Wanted) -> Result<Meta, Errno> {
         match self {
-            Self::Real(fd) => Meta::of(fd),
+            Self::Real(fd) => Meta::of(fd, wanted),
             #[cfg(test)]
             Self::Sim(fd) => fd.meta(),
         }
@@ -130,9 +130,9 @@ impl Handle {
 
     /// What stands at a path below this folder, in one call that follows links on the way; `None` where it takes
     /// [`Handle::open`] to tell.
-    pub(super) fn meta_of(&self, name: &OsStr) -> Result<Option<Meta>, Errno> {
+    pub(super) fn meta_of(&self, name: &OsStr, wanted: Wanted) -> Result<Option<Meta>, Errno> {
         match self {
-            Self::Real(fd) => Meta::of_name(fd, name),
+            Self::Real(fd) => Meta::of_name(fd, name, wanted),
             #[cfg(test)]
             Self::Sim(_) => Ok(None),
         }
@@ -169,6 +169,15 @@ impl Handle {
             Self::Real(fd) => rustix::io::pwrite(fd, bytes, offset),
             #[cfg(test)]
             Self::Sim(fd) => fd.write(bytes, Some(offset)),
+        }
+    }
+
+    /// As [`Handle::pwrite`], durably. The flag of a write: `OFlags::DSYNC` is `O_SYNC` in rustix, which syncs times, too.
+    pub(super) fn pwrite_through(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
+        match self {
+            Self::Real(fd) => rustix::io::pwritev2(fd, &[IoSlice::new(bytes)], offset, ReadWriteFlags::DSYNC),
+            #[cfg(test)]
+            Self::Sim(fd) => fd.write_through(bytes, offset),
         }
     }
 

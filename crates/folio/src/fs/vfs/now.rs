@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::file::{Kind, Meta};
+use super::file::{Kind, Meta, Wanted};
 use super::{Access, Dir};
 
 impl Dir {
@@ -20,7 +20,7 @@ impl Dir {
         self.checked("open", rel).ok()?;
         let flags = Access::Read.flags() | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let handle = self.begun.opened(|| self.handle.open_now(rel, flags)).ok()?;
-        let meta = handle.meta().ok().filter(|meta| meta.kind == Kind::File)?;
+        let meta = handle.meta(Wanted::All).ok().filter(|meta| meta.kind == Kind::File)?;
         let size = usize::try_from(meta.size).ok().filter(|&size| size <= most)?;
         let mut bytes = vec![0; size];
         let mut done = 0;

@@ -50,7 +50,7 @@ pub(crate) enum Fault {
 pub(crate) struct Sim(Arc<Mutex<State>>);
 
 impl Sim {
-    /// An empty one. What is left to chance follows from the seed.
+    /// An empty one. What is left to chance follows from the seed, and whether files can be written past the system's memory.
     pub(crate) fn new(seed: u64) -> Self {
         Self::of(State::new(seed))
     }
@@ -73,7 +73,8 @@ impl Sim {
         self.state().operations
     }
 
-    /// How many of one kind were begun: `sync` (of a file or folder), `syncfs`, `write`, `unlink` …
+    /// How many of one kind were begun: `sync` (of a file or folder), `syncfs`, `write`, `unlink` … A write past the system's
+    /// memory is a sync, too.
     pub(crate) fn count(&self, kind: &str) -> u64 {
         self.state().kinds.get(kind).copied().unwrap_or(0)
     }
@@ -99,6 +100,11 @@ impl Sim {
     pub(crate) fn set_room(&self, bytes: Option<u64>) {
         let mut state = self.state();
         state.room = bytes.map(|bytes| state.used() + bytes);
+    }
+
+    /// Whether files can be written past the system's memory ([`Access::Through`](super::Access)).
+    pub(crate) fn set_through(&self, can: bool) {
+        self.state().through = can;
     }
 
     /// A number that differs where the mutating operations so far differ in kind, size or outcome.

@@ -115,11 +115,14 @@ fn the_weaker_modes_write_the_same_and_wait_for_names_alone() {
     }
 }
 
-/// The write is the next operation, the sync the one after.
+/// The write is the next operation, the sync the same one or the one after.
 #[test]
 fn a_failed_write_or_sync_stops_everything_and_those_in_flight_are_told_that_nobody_knows() {
-    for (operation, errno) in [(1, Errno::IO), (2, Errno::IO), (2, Errno::NOSPC), (2, Errno::DQUOT)] {
+    let apart = [(1, Errno::IO), (2, Errno::IO), (2, Errno::NOSPC), (2, Errno::DQUOT)].map(|case| (false, case));
+    let at_once = [(1, Errno::IO), (1, Errno::NOSPC)].map(|case| (true, case));
+    for (through, (operation, errno)) in apart.into_iter().chain(at_once) {
         let rig = Rig::new(0);
+        rig.sim.set_through(through);
         let journal = rig.open(threaded());
         commit(&journal, b"before");
         rig.sim.plan(operation, Fault::Fail(errno));

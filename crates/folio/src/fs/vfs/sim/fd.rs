@@ -76,6 +76,9 @@ impl Fd {
     pub(in crate::fs::vfs) fn open(&self, rel: &Path, flags: OFlags, mode: Mode) -> Result<Self, Errno> {
         let create = flags.contains(OFlags::CREATE);
         let open = |state: &mut State| {
+            if flags.contains(OFlags::DIRECT) && !state.through {
+                return Err(Errno::INVAL);
+            }
             let (folder, name) = walk(state, self.ino, rel)?;
             let ino = match state.lookup(folder, name)? {
                 Some(_) if create => return Err(Errno::EXIST),
@@ -203,20 +206,40 @@ impl Fd {
         })
     }
 
+    /// Writes at an offset, durably and by whole sectors.
+    pub(in crate::fs::vfs) fn write_through(&self, bytes: &[u8], at: u64) -> Result<usize, Errno> {
+        let whole = at.is_multiple_of(512) && bytes.len().is_multiple_of(512) && bytes.as_ptr().align_offset(512) == 0;
+        if whole && self.flags.contains(OFlags::DIRECT) { self.put(bytes, Some(at), true) } else { Err(Errno::INVAL) }
+    }
+
     /// Writes at an offset, or where the handle stands.
     pub(in crate::fs::vfs) fn write(&self, bytes: &[u8], at: Option<u64>) -> Result<usize, Errno> {
+        if self.flags.contains(OFlags::DIRECT) { Err(Errno::INVAL) } else { self.put(bytes, at, false) }
+    }
+
+    fn put(&self, bytes: &[u8], at: Option<u64>, through: bool) -> Result<usize, Errno> {
         self.writes()?;
         let mut state = self.sim.state();
         let part = |state: &mut State, least: usize| state.rng.usize(least.min(bytes.len())..=bytes.len());
+        if through {
+            *state.kinds.entry("sync").or_default() += 1;
+        }
         let turn = state.turn("write", bytes.len())?;
         let count = match turn {
             Turn::Go => bytes.len(),
+            Turn::Fail(errno) if errno == Errno::INTR => return Err(errno),
+            Turn::Short if through => state.rng.usize(1.min(bytes.len())..=bytes.len() / 512) * 512,
+            Turn::Fail(_) | Turn::Last if through => state.rng.usize(0..=bytes.len() / 512) * 512,
             Turn::Short => part(&mut state, 1),
-            Turn::Fail(Errno::INTR) => return Err(Errno::INTR),
             // The system copies pages, and the medium whole sectors: no failure ends within one.
             Turn::Fail(_) | Turn::Last => part(&mut state, 0) / 512 * 512,
         };
         let written = self.lay(&mut state, &bytes[..count], at);
+        match turn {
+            Turn::Go | Turn::Short if through => state.sync(self.ino)?,
+            Turn::Fail(_) if through => state.sync_badly(self.ino)?,
+            _ => {}
+        }
         match turn {
             Turn::Fail(errno) => Err(errno),
             Turn::Last => {

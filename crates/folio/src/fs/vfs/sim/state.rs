@@ -80,6 +80,8 @@ pub(super) struct State {
     pub(super) dead: bool,
     pub(super) fingerprint: u64,
     pub(super) shown: bool,
+    /// Files can be written past the system's memory.
+    pub(super) through: bool,
 }
 
 /// How a mutating operation is to go.
@@ -107,6 +109,7 @@ impl State {
             dead: false,
             fingerprint: 0,
             shown: false,
+            through: seed.is_multiple_of(2),
         };
         state.add(Body::Folder { seen: Entries::new(), durable: Entries::new(), removed: false }, 0o755);
         state
