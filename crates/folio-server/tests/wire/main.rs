@@ -1,9 +1,10 @@
-//! The server as clients see it: everything here goes over real sockets to a server over the memory driver.
+//! The server as clients see it: everything here goes over real sockets to a server, over the memory driver for the most part.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod bad_input;
 mod client;
 mod commit;
+mod committing;
 mod conditions;
 mod docs;
 mod door;

@@ -1,0 +1,191 @@
+//! A connection that is served the quick way: its socket, and what was read from it.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, timeout, timeout_at};
+
+use super::Next;
+use super::file::Body;
+use crate::state::App;
+
+/// Room for at least so many bytes is there when something is read.
+const LEAST: usize = 1 << 10;
+/// How long the rest of a request that has begun is waited for. The stack has more patience.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// A socket and what was read from it.
+pub(super) struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    /// Bytes of the buffer that are done with.
+    read: usize,
+    /// When the stack has the request that has begun, if it is not there whole by then.
+    deadline: Option<Instant>,
+    idle: Option<Idle>,
+}
+
+/// What ends the wait for a request that does not come.
+struct Idle {
+    sleep: Pin<Box<Sleep>>,
+    stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Idle {
+    fn new(app: &App, most: Duration) -> Self {
+        let mut draining = app.draining.clone();
+        let stopped = async move {
+            let _ = draining.wait_for(|draining| *draining).await;
+        };
+        Self { sleep: Box::pin(tokio::time::sleep(most)), stopped: Box::pin(stopped) }
+    }
+}
+
+/// Reads what is there.
+fn poll_read(stream: &mut TcpStream, buffer: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<Read> {
+    if buffer.capacity() - buffer.len() < LEAST {
+        buffer.reserve(LEAST);
+    }
+    let mut reading = pin!(stream.read_buf(buffer));
+    reading.as_mut().poll(cx).map(|read| match read {
+        Ok(read) if read > 0 => Read::More,
+        _ => Read::End,
+    })
+}
+
+/// What became of waiting for more.
+pub(super) enum Read {
+    More,
+    Late,
+    End,
+}
+
+/// A connection on its way to another runtime.
+pub(super) struct Moving {
+    stream: std::net::TcpStream,
+    buffer: Vec<u8>,
+    deadline: Option<Instant>,
+}
+
+impl Moving {
+    /// Goes on with it on the runtime this is called on.
+    pub(super) fn arrive(self) -> Option<Connection> {
+        let stream = TcpStream::from_std(self.stream).ok()?;
+        Some(Connection { stream, buffer: self.buffer, read: 0, deadline: self.deadline, idle: None })
+    }
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream, buffer: Vec::new(), read: 0, deadline: None, idle: None }
+    }
+
+    /// Leaves the runtime.
+    pub(super) fn leave(mut self) -> Option<Moving> {
+        self.buffer.drain(..self.read);
+        Some(Moving { stream: self.stream.into_std().ok()?, buffer: self.buffer, deadline: self.deadline })
+    }
+
+    /// So many bytes of what was read are done with.
+    pub(super) fn done(&mut self, whole: usize) {
+        (self.read, self.deadline) = (self.read + whole, None);
+    }
+
+    pub(super) fn unread(&self) -> &[u8] {
+        self.buffer.get(self.read..).unwrap_or_default()
+    }
+
+    pub(super) fn into_stack(mut self) -> Next {
+        self.buffer.drain(..self.read);
+        Next::Stack(self.stream, self.buffer.into())
+    }
+
+    /// Waits for the next request, for so long at most. [`Read::End`] also where the server stops.
+    pub(super) async fn next(&mut self, app: &App, most: Duration) -> Read {
+        self.buffer.clear();
+        self.read = 0;
+        if *app.draining.borrow() {
+            return Read::End;
+        }
+        let begin = Instant::now();
+        let Self { stream, buffer, idle, .. } = self;
+        poll_fn(|cx| {
+            if let Poll::Ready(read) = poll_read(stream, buffer, cx) {
+                return Poll::Ready(read);
+            }
+            // Nothing is held for a client that only waits.
+            *buffer = Vec::new();
+            let idle = idle.get_or_insert_with(|| Idle::new(app, most));
+            if idle.stopped.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Read::End);
+            }
+            // Set anew only when it ends: most of the time that is for a wait that is long over.
+            while idle.sleep.as_mut().poll(cx).is_ready() {
+                if begin.elapsed() >= most {
+                    return Poll::Ready(Read::Late);
+                }
+                idle.sleep.as_mut().reset(begin + most);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Waits for more of a request.
+    pub(super) async fn rest(&mut self) -> Read {
+        if self.read > 0 {
+            self.buffer.drain(..self.read);
+            self.read = 0;
+        }
+        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
+        if Instant::now() >= deadline {
+            return Read::Late;
+        }
+        let Self { stream, buffer, .. } = self;
+        timeout_at(deadline, poll_fn(|cx| poll_read(stream, buffer, cx))).await.unwrap_or(Read::Late)
+    }
+
+    /// Writes an answer. False: the client takes none, or what follows its head does not come.
+    pub(super) async fn send(&mut self, text: &[u8], body: Option<Body>, app: &App) -> bool {
+        let Some(Body { first, mut rest }) = body else { return self.write(text, &[], app).await };
+        if !self.write(text, &first, app).await {
+            return false;
+        }
+        drop(first);
+        while let Some(piece) = rest.next().await {
+            let Ok(piece) = piece else { return false };
+            if !self.write(&piece, &[], app).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Writes these bytes, and then those.
+    async fn write(&mut self, mut these: &[u8], mut those: &[u8], app: &App) -> bool {
+        loop {
+            match self.stream.try_write_vectored(&[IoSlice::new(these), IoSlice::new(those)]) {
+                Ok(written) => {
+                    let of_these = written.min(these.len());
+                    these = these.get(of_these..).unwrap_or_default();
+                    those = those.get(written - of_these..).unwrap_or_default();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !matches!(timeout(app.config.write_timeout, self.stream.writable()).await, Ok(Ok(()))) {
+                        return false;
+                    }
+                }
+                Err(_) => return false,
+            }
+            if these.is_empty() && those.is_empty() {
+                return true;
+            }
+        }
+    }
+}
