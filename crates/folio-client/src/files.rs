@@ -55,7 +55,7 @@ impl HttpFiles {
         let Some(info) = self.stat(path, options.etag).await? else { return Ok(Some(None)) };
         let range = options.range.within(info.size);
         let empty = range.is_empty();
-        Ok(empty.then(|| Some(FileRead { info, range, body: stream::empty().boxed() })))
+        Ok(empty.then(|| Some(FileRead { info, range, body: stream::empty().boxed(), file: None })))
     }
 }
 
@@ -103,7 +103,7 @@ impl BlobStore for HttpFiles {
                     if range != options.range.within(size) {
                         return Err(self.http.misunderstood(&call, "it is not the range that was asked for"));
                     }
-                    return Ok(Some(FileRead { info, range, body: body(Arc::clone(&self.http), call, response) }));
+                    return Ok(Some(FileRead { info, range, body: body(Arc::clone(&self.http), call, response), file: None }));
                 }
                 Err(problem) if problem.is_missing() => return Ok(None),
                 Err(problem) if is_beyond(&problem) => {

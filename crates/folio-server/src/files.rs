@@ -86,16 +86,15 @@ pub(crate) async fn get(AtFile { files, path }: AtFile, uri: Uri, headers: Heade
     part(file, range)
 }
 
-/// The answer that is a whole file, but for its body, and that.
-pub(crate) fn whole(file: FileRead) -> (Response, ByteStream) {
-    let mut response = described(StatusCode::OK, Body::empty(), &file.info);
-    reply::set(response.headers_mut(), CONTENT_LENGTH, &file.info.size.to_string());
-    (response, file.body)
+/// The answer that is a whole file, but for its body.
+pub(crate) fn whole(info: &FileInfo) -> Response {
+    let mut response = described(StatusCode::OK, Body::empty(), info);
+    reply::set(response.headers_mut(), CONTENT_LENGTH, &info.size.to_string());
+    response
 }
 
 fn sent(file: FileRead) -> Response {
-    let (response, body) = whole(file);
-    response.map(|_| Body::from_stream(body))
+    whole(&file.info).map(|_| Body::from_stream(file.body))
 }
 
 fn part(file: FileRead, asked: FileRange) -> Answer {

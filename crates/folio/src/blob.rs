@@ -81,6 +81,9 @@ pub struct FileRead {
     pub range: Range<u64>,
     /// The body.
     pub body: ByteStream,
+    /// The open file, of which `range` is the body, where it is a large one in a file of its own: for who can have the
+    /// system pass its bytes on (`sendfile`).
+    pub file: Option<std::fs::File>,
 }
 
 impl std::fmt::Debug for FileRead {

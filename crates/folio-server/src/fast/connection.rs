@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep, timeout, timeout_at};
 
 use super::Next;
 use super::file::Body;
+use super::pass::{self, Passed};
 use crate::state::App;
 
 /// Room for at least so many bytes is there when something is read.
@@ -153,11 +154,25 @@ impl Connection {
 
     /// Writes an answer. False: the client takes none, or what follows its head does not come.
     pub(super) async fn send(&mut self, text: &[u8], body: Option<Body>, app: &App) -> bool {
-        let Some(Body { first, mut rest }) = body else { return self.write(text, &[], app).await };
-        if !self.write(text, &first, app).await {
-            return false;
-        }
-        drop(first);
+        let mut rest = match body {
+            None => return self.write(text, &[], app).await,
+            Some(Body::Read(first, rest)) => {
+                if !self.write(text, &first, app).await {
+                    return false;
+                }
+                rest
+            }
+            Some(Body::Passed(file, size, rest)) => {
+                if !self.write(text, &[], app).await {
+                    return false;
+                }
+                match pass::on(&self.stream, file, size, app.config.write_timeout).await {
+                    Passed::All => return true,
+                    Passed::Unable => rest,
+                    Passed::Failed => return false,
+                }
+            }
+        };
         while let Some(piece) = rest.next().await {
             let Ok(piece) = piece else { return false };
             if !self.write(&piece, &[], app).await {

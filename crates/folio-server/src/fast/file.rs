@@ -1,7 +1,9 @@
 //! Files that are asked for the quick way.
 
+use std::fs::File;
+
 use bytes::Bytes;
-use folio::{ByteStream, FilePath, FileReadOptions, ProjectId};
+use folio::{ByteStream, FilePath, FileRead, FileReadOptions, ProjectId};
 use futures_util::StreamExt;
 
 use super::Outcome;
@@ -11,9 +13,11 @@ use crate::files;
 use crate::state::App;
 
 /// What follows the head of an answer.
-pub(super) struct Body {
-    pub(super) first: Bytes,
-    pub(super) rest: ByteStream,
+pub(super) enum Body {
+    /// These bytes, and then those.
+    Read(Bytes, ByteStream),
+    /// So many bytes of a file, which the system passes on; or these, where it can't.
+    Passed(File, u64, ByteStream),
 }
 
 /// Opens a file and describes it. What is not there, or can't be read, is the stack's: it asks again.
@@ -25,12 +29,15 @@ pub(super) async fn answer(head: &GetFile<'_>, answer: &mut Answer, app: &App) -
     let Ok(Some(file)) = app.driver.project(&id).files().read(&path, FileReadOptions::default()).await else {
         return Outcome::Stack;
     };
-    let (response, mut rest) = files::whole(file);
-    let first = match rest.next().await {
-        Some(Ok(first)) => first,
-        None => Bytes::new(),
-        Some(Err(_)) => return Outcome::Stack,
+    let FileRead { info, mut body, file, .. } = file;
+    let body = match file {
+        Some(file) => Body::Passed(file, info.size, body),
+        None => match body.next().await {
+            Some(Ok(first)) => Body::Read(first, body),
+            None => Body::Read(Bytes::new(), body),
+            Some(Err(_)) => return Outcome::Stack,
+        },
     };
-    answer.described(response);
-    Outcome::Body(Body { first, rest })
+    answer.described(files::whole(&info));
+    Outcome::Body(body)
 }

@@ -115,7 +115,7 @@ impl BlobStore for MemoryFiles {
         let part = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
         let bytes = part.map_or_else(Bytes::new, |(from, to)| file.bytes.slice(from..to));
         let pieces = (!bytes.is_empty()).then_some(Ok(bytes));
-        Ok(Some(FileRead { info: file.info(), range, body: stream::iter(pieces).boxed() }))
+        Ok(Some(FileRead { info: file.info(), range, body: stream::iter(pieces).boxed(), file: None }))
     }
 
     async fn write(&self, path: &FilePath, body: ByteStream, condition: WriteCondition) -> Result<WriteOutcome> {

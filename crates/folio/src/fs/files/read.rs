@@ -41,7 +41,8 @@ pub(super) fn open(store: &Store, id: &ProjectId, path: &FilePath, options: &Fil
     let etag = if options.etag { Some(etag_of(&file)?) } else { None };
     let range = options.range.within(meta.size);
     let info = FileInfo { path: path.clone(), size: meta.size, modified: meta.modified_ms, etag };
-    Ok(Some(FileRead { info, range: range.clone(), body: from_file(file, range) }))
+    let passed = file.duplicate();
+    Ok(Some(FileRead { info, range: range.clone(), body: from_file(file, range), file: passed }))
 }
 
 /// A file of which all bytes are here.
@@ -49,7 +50,7 @@ fn at_once(path: &FilePath, meta: &Meta, bytes: Bytes, options: &FileReadOptions
     let etag = Some(Etag::of(&bytes));
     let info = FileInfo { path: path.clone(), size: bytes.len() as u64, modified: meta.modified_ms, etag };
     let range = options.range.within(info.size);
-    FileRead { body: in_memory(bytes, &range), info, range }
+    FileRead { body: in_memory(bytes, &range), info, range, file: None }
 }
 
 /// Size, time, and the tag where it is asked for or the file is small.

@@ -293,6 +293,11 @@ impl File {
         Ok(())
     }
 
+    /// The same open file, for other hands; `None` where the system can't.
+    pub(crate) fn duplicate(&self) -> Option<std::fs::File> {
+        self.handle.duplicate().ok().map(std::fs::File::from)
+    }
+
     /// Size, times, identity.
     pub(crate) fn meta(&self) -> VfsResult<Meta> {
         self.handle.meta(Wanted::All).map_err(self.fault("look at"))

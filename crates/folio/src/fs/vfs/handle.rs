@@ -138,6 +138,15 @@ impl Handle {
         }
     }
 
+    /// `dup`.
+    pub(super) fn duplicate(&self) -> Result<OwnedFd, Errno> {
+        match self {
+            Self::Real(fd) => rustix::io::fcntl_dupfd_cloexec(fd, 0),
+            #[cfg(test)]
+            Self::Sim(_) => Err(Errno::OPNOTSUPP),
+        }
+    }
+
     /// A path by which the kernel finds what is open here.
     pub(super) fn path(&self) -> String {
         match self {
