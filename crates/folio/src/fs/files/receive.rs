@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::future::{Either, select, try_join};
+use futures_util::future::{Either, join3, select, try_join};
 
 use super::super::pace::Pace;
 use super::super::store::{Store, off_runtime};
 use super::super::temp::TempFile;
-use super::super::txn::{INLINE, Prepared};
+use super::super::txn::{INLINE, Prepared, Written};
 use super::super::vfs::VfsResult;
 use crate::blob::ByteStream;
 use crate::error::{Error, Result};
@@ -61,15 +61,28 @@ impl Growing {
         Ok(())
     }
 
-    /// Many bytes are synced here; few go into the journal.
-    fn finish(&mut self, store: &Store, pieces: &[Bytes]) -> VfsResult<()> {
+    fn end(&mut self, pieces: &[Bytes]) -> VfsResult<()> {
         self.add(pieces)?;
         match self.len {
             // A spare is older; this says that it was written now.
-            0 => self.temp.file().truncate(0)?,
-            len => self.temp.ends_at(len)?,
+            0 => self.temp.file().truncate(0),
+            len => self.temp.ends_at(len),
         }
+    }
+
+    /// Many bytes are synced here, with their name; few go into the journal.
+    fn finish(&mut self, store: &Store, pieces: &[Bytes]) -> VfsResult<()> {
+        self.end(pieces)?;
         store.settle_content(&self.temp, self.inline.is_some())
+    }
+
+    /// As [`Growing::finish`], where the name is synced elsewhere.
+    fn finish_named(&mut self, store: &Store, pieces: &[Bytes]) -> VfsResult<()> {
+        self.end(pieces)?;
+        match self.inline {
+            Some(_) => store.settle_content(&self.temp, true),
+            None => self.temp.file().sync_all(),
+        }
     }
 }
 
@@ -113,12 +126,26 @@ pub(in crate::fs) async fn receive(store: &Arc<Store>, what: &str, mut body: Byt
         }
         (growing, hasher) = (Some(grown.0), grown.1);
     }
-    let finish = move |store: &Store| {
-        let hasher = hash(hasher, &gathered.pieces);
-        let whole = begun(store, growing)?.change(|growing| growing.finish(store, &gathered.pieces))?;
-        whole.try_map(|whole| Prepared::written(whole.temp, whole.inline, hasher.finish()))
+    let pieces: Arc<[Bytes]> = gathered.pieces.into();
+    let Some(growing) = growing else {
+        let finish = move |store: &Store| {
+            let etag = hash(hasher, &pieces).finish();
+            let whole = Growing::start(store)?.change(|growing| growing.finish(store, &pieces))?;
+            whole.try_map(|whole| Ok(Written::of(whole.temp, whole.inline)?.tagged(etag)))
+        };
+        return step(store, what, finish).await;
     };
-    step(store, what, finish).await
+    // A large one: the last bytes are hashed, and the name synced, while it is synced.
+    let hashed = Arc::clone(&pieces);
+    let hashed = off_runtime(move || Ok(hash(hasher, &hashed).finish()));
+    let named = step(store, what, |store| store.tmp.sync());
+    let written = step(store, what, move |store| {
+        let whole = growing.change(|growing| growing.finish_named(store, &pieces))?;
+        whole.try_map(|whole| Written::of(whole.temp, whole.inline))
+    });
+    let (written, named, etag) = join3(written, named, hashed).await;
+    let (written, (), etag) = (written?, named?, etag?);
+    written.try_map(|written| Ok(written.tagged(etag))).map_err(|error| error.writing(what))
 }
 
 async fn step<T: Send + 'static>(

@@ -29,7 +29,7 @@ use std::sync::Arc;
 pub(crate) use self::apply::{Effect, Ground};
 pub(crate) use self::job::Change;
 pub(crate) use self::op::{Before, Body, Id, Op, Place};
-pub(crate) use self::prepare::{INLINE, Prepared, lines};
+pub(crate) use self::prepare::{INLINE, Prepared, Written, lines};
 pub(crate) use self::replay::Note;
 pub(crate) use self::room::Room;
 use super::journal::{MAX_RECORD, Weight};

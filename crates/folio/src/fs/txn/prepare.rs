@@ -22,6 +22,26 @@ pub(crate) struct Prepared {
     meta: Meta,
 }
 
+/// A temporary file that is written, and synced where its bytes are not `inline`.
+pub(crate) struct Written {
+    temp: TempFile,
+    inline: Option<Vec<u8>>,
+    meta: Meta,
+}
+
+impl Written {
+    pub(crate) fn of(temp: TempFile, inline: Option<Vec<u8>>) -> VfsResult<Self> {
+        let meta = temp.file().meta()?;
+        Ok(Self { temp, inline, meta })
+    }
+
+    /// `etag`: of its bytes.
+    pub(crate) fn tagged(self, etag: Etag) -> Prepared {
+        let Self { temp, inline, meta } = self;
+        Prepared { temp, inline, etag, meta }
+    }
+}
+
 impl Prepared {
     /// Writes `bytes` into a temporary file.
     pub(crate) fn of(store: &Store, bytes: Vec<u8>, etag: Etag) -> VfsResult<Self> {
@@ -30,13 +50,7 @@ impl Prepared {
         temp.ends_at(bytes.len() as u64)?;
         let inline = (bytes.len() <= INLINE).then_some(bytes);
         store.settle_content(&temp, inline.is_some())?;
-        Self::written(temp, inline, etag)
-    }
-
-    /// Of a temporary file that is written, and synced where its bytes are not `inline`.
-    pub(crate) fn written(temp: TempFile, inline: Option<Vec<u8>>, etag: Etag) -> VfsResult<Self> {
-        let meta = temp.file().meta()?;
-        Ok(Self { temp, inline, etag, meta })
+        Ok(Written::of(temp, inline)?.tagged(etag))
     }
 
     /// Sets the permission bits.
