@@ -4,8 +4,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What is asked for, where the system allows it.
 const WANTED: u64 = 65_536;
-/// For files of the store, and connections that are no event streams.
-const OTHERS: u64 = 2_048;
+/// For files of the store, and connections that are no event streams: three for each that gets a large file.
+const OTHERS: u64 = 3_072;
 /// Most event streams at a time.
 const STREAMS: u64 = 32_768;
 

@@ -151,8 +151,13 @@ async fn open(args: &ServeArgs, root: &Path, limits: Limits) -> Result<FsDriver>
     if taken && !root.exists() {
         return Err(port_taken(args.listen).await);
     }
-    let options =
-        FsOptions { durability: args.durability.durability(), limits, holder: "folio serve".into(), ..FsOptions::default() };
+    let options = FsOptions {
+        durability: args.durability.durability(),
+        limits,
+        tasks: true,
+        holder: "folio serve".into(),
+        ..FsOptions::default()
+    };
     let driver = FsDriver::open(root, options).await?;
     if taken {
         driver.close().await?;

@@ -32,7 +32,8 @@ impl OverFiles {
     async fn start() -> Result<Self> {
         let folder = TempDir::new().map_err(|e| io("making a temporary folder", e))?;
         let clock = Arc::new(ManualClock::new(1_763_900_000_000));
-        let options = FsOptions { clock: clock.clone(), holder: "the contract suite".into(), ..FsOptions::default() };
+        let options =
+            FsOptions { clock: clock.clone(), holder: "the contract suite".into(), tasks: true, ..FsOptions::default() };
         let started = Self { folder, clock, options, drivers: Mutex::default(), daemon: Place::default() };
         started.next().await?;
         Ok(started)

@@ -120,7 +120,8 @@ pub trait Driver: Send + Sync {
 
     /// A runtime for tasks that mostly append, and wait for it: where it can, the driver runs them on the very thread that
     /// commits, which saves two changes of threads for each append. Tasks there stand still while something is synced, so
-    /// what they do beside must be short, and never block; they end when the driver is closed. `None`: it has none.
+    /// what they do beside must be short, and never block; they end when the driver is closed. `None`: it has none, or was
+    /// not asked for one.
     fn committing(&self) -> Option<Handle> {
         None
     }

@@ -166,9 +166,9 @@ impl Connection {
                 if !self.write(text, &[], app).await {
                     return false;
                 }
-                match pass::on(&self.stream, file, size, app.config.write_timeout).await {
+                match pass::on(&self.stream, file, size, rest, app.config.write_timeout).await {
                     Passed::All => return true,
-                    Passed::Unable => rest,
+                    Passed::Unable(rest) => rest,
                     Passed::Failed => return false,
                 }
             }
@@ -185,7 +185,11 @@ impl Connection {
     /// Writes these bytes, and then those.
     async fn write(&mut self, mut these: &[u8], mut those: &[u8], app: &App) -> bool {
         loop {
-            match self.stream.try_write_vectored(&[IoSlice::new(these), IoSlice::new(those)]) {
+            let written = match those {
+                [] => self.stream.try_write(these),
+                _ => self.stream.try_write_vectored(&[IoSlice::new(these), IoSlice::new(those)]),
+            };
+            match written {
                 Ok(written) => {
                     let of_these = written.min(these.len());
                     these = these.get(of_these..).unwrap_or_default();

@@ -38,6 +38,8 @@ use crate::state::{App, Seat};
 
 /// Most bytes of a request; larger ones are the stack's, whose bounds on memory know of them.
 const LARGEST: usize = 16 << 10;
+/// Requests until a connection without a seat there asks for one again.
+const MORE: u32 = 1_000;
 /// A connection on the thread that commits from which nothing came for so long goes back.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -65,6 +67,8 @@ enum Place {
     Server,
     /// On the thread that commits, as long as appends come.
     Committer,
+    /// On the server's runtime, where there was no room on that thread: for some more appends.
+    Waiting,
     /// On the server's runtime, whatever comes.
     Last,
 }
@@ -85,9 +89,11 @@ pub(crate) async fn serve(stream: TcpStream, app: &Arc<App>) -> Next {
     let mut place = Place::Server;
     loop {
         let mut end = run(&mut connection, place, app).await;
-        if matches!(end, End::Moves)
-            && let Some(seat) = app.committing()
-        {
+        if matches!(end, End::Moves) {
+            let Some(seat) = app.committing() else {
+                place = Place::Waiting;
+                continue;
+            };
             match beside(connection, seat, app).await {
                 Some(back) => (connection, end) = back,
                 None => return Next::Closed,
@@ -128,9 +134,10 @@ async fn beside(connection: Connection, seat: Seat, app: &Arc<App>) -> Option<(C
 async fn run(connection: &mut Connection, place: Place, app: &Arc<App>) -> End {
     let (mut appender, mut answer) = (Appender::new(app), Answer::default());
     let largest = LARGEST.min(app.config.max_head);
+    let mut left = MORE;
     loop {
         let (whole, outcome) = match head::parse(connection.unread(), largest) {
-            Parsed::Append(_) if place == Place::Server => return End::Moves,
+            Parsed::Append(_) if place == Place::Server || left == 0 => return End::Moves,
             Parsed::File(_) if place == Place::Committer => return End::Moves,
             Parsed::Append(append) => {
                 let whole = append.head + append.length;
@@ -165,6 +172,9 @@ async fn run(connection: &mut Connection, place: Place, app: &Arc<App>) -> End {
             Outcome::Stack => return End::Stack,
         };
         connection.done(whole);
+        if place == Place::Waiting {
+            left = left.saturating_sub(1);
+        }
         if !connection.send(answer.text(), body, app).await {
             return End::Closed;
         }

@@ -10,30 +10,33 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use folio::ByteStream;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Most bytes of one call: a client that leaves is noticed between them.
+/// Most bytes of one call to the system.
 const PIECE: u64 = 2 << 20;
+/// Most bytes of one turn on a thread that may block: others wait for one, too, and a server that ends is not held up.
+const TURN: u64 = 8 << 20;
 /// How long a thread waits for a client that is only a little behind.
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
 /// What became of it.
 pub(super) enum Passed {
     All,
-    /// Nothing was: this file has to be read.
-    Unable,
+    /// Nothing was: this has to be read.
+    Unable(ByteStream),
     /// The client takes no more, or the file ended before its time.
     Failed,
 }
 
-/// Passes on the first `size` bytes of a file. A client may take nothing for `patience`.
-pub(super) async fn on(stream: &TcpStream, file: File, size: u64, patience: Duration) -> Passed {
-    let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return Passed::Unable };
-    let (socket, file) = (Arc::new(socket), Arc::new(file));
+/// Passes on the first `size` bytes of a file; `body` reads the same. A client may take nothing for `patience`.
+pub(super) async fn on(stream: &TcpStream, file: File, size: u64, body: ByteStream, patience: Duration) -> Passed {
+    let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return Passed::Unable(body) };
+    let (socket, file, mut body) = (Arc::new(socket), Arc::new(file), Some(body));
     let mut at = 0;
     loop {
         let (to, from) = (Arc::clone(&socket), Arc::clone(&file));
@@ -41,9 +44,11 @@ pub(super) async fn on(stream: &TcpStream, file: File, size: u64, patience: Dura
         at = match tokio::task::spawn_blocking(move || some(&to, &from, at, size)).await {
             Ok(Ok(at)) if at == size => return Passed::All,
             Ok(Ok(at)) => at,
-            Ok(Err(Errno::OPNOTSUPP)) if at == 0 => return Passed::Unable,
+            Ok(Err(Errno::OPNOTSUPP)) => return body.map_or(Passed::Failed, Passed::Unable),
             Ok(Err(_)) | Err(_) => return Passed::Failed,
         };
+        // It holds a descriptor.
+        body = None;
         // Asked again by who waits, so that no moment between is missed.
         let takes = || if is_ready(&socket, Timespec::default()) { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) };
         if !matches!(timeout(patience, stream.async_io(Interest::WRITABLE, takes)).await, Ok(Ok(()))) {
@@ -55,9 +60,9 @@ pub(super) async fn on(stream: &TcpStream, file: File, size: u64, patience: Dura
 /// Passes on what the socket takes, from the byte `from` on. Returns where it stopped. `OPNOTSUPP`: nothing was passed on, and
 /// never will be. Blocks.
 fn some(socket: &OwnedFd, file: &File, from: u64, size: u64) -> Result<u64, Errno> {
-    let mut at = from;
-    while at < size {
-        let wanted = usize::try_from((size - at).min(PIECE)).unwrap_or(usize::MAX);
+    let (mut at, end) = (from, size.min(from + TURN));
+    while at < end {
+        let wanted = usize::try_from((end - at).min(PIECE)).unwrap_or(usize::MAX);
         match rustix::fs::sendfile(socket, file, Some(&mut at), wanted) {
             // Another program cut it.
             Ok(0) => return Err(Errno::IO),
@@ -79,12 +84,17 @@ fn is_ready(socket: &OwnedFd, patience: Timespec) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::{StreamExt, stream};
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
     use super::*;
 
     const PATIENT: Duration = Duration::from_secs(30);
+
+    fn nothing() -> ByteStream {
+        stream::empty().boxed()
+    }
 
     async fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -104,7 +114,7 @@ mod tests {
     async fn a_slow_client_gets_all_of_it() {
         let (bytes, file) = file(40_000_000);
         let ((server, mut client), size) = (pair().await, bytes.len() as u64);
-        let sending = tokio::spawn(async move { (on(&server, file, size, PATIENT).await, server) });
+        let sending = tokio::spawn(async move { (on(&server, file, size, nothing(), PATIENT).await, server) });
         let (mut got, mut piece) = (Vec::new(), vec![0; 700_000]);
         while got.len() < bytes.len() {
             // Nothing is read until the socket is full and the thread has given up.
@@ -125,7 +135,7 @@ mod tests {
             let (bytes, file) = file(40_000_000);
             let (server, client) = pair().await;
             let client = (!leaves).then_some(client);
-            let sent = on(&server, file, bytes.len() as u64, Duration::from_millis(50)).await;
+            let sent = on(&server, file, bytes.len() as u64, nothing(), Duration::from_millis(50)).await;
             assert!(matches!(sent, Passed::Failed), "leaves: {leaves}");
             drop(client);
         }
@@ -135,7 +145,7 @@ mod tests {
     async fn a_file_that_was_cut_is_not_said_to_be_whole() {
         let (_, file) = file(100_000);
         let (server, _client) = pair().await;
-        assert!(matches!(on(&server, file, 100_001, PATIENT).await, Passed::Failed));
+        assert!(matches!(on(&server, file, 100_001, nothing(), PATIENT).await, Passed::Failed));
     }
 
     #[tokio::test]
@@ -143,6 +153,6 @@ mod tests {
         let (server, _client) = pair().await;
         let (pipe, _end) = std::io::pipe().unwrap();
         let pipe = File::from(OwnedFd::from(pipe));
-        assert!(matches!(on(&server, pipe, 10, PATIENT).await, Passed::Unable));
+        assert!(matches!(on(&server, pipe, 10, nothing(), PATIENT).await, Passed::Unable(_)));
     }
 }

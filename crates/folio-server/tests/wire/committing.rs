@@ -19,7 +19,7 @@ struct Rig {
 impl Rig {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let driver = FsDriver::open(folder.path().join("root"), FsOptions::default()).await.unwrap();
+        let driver = FsDriver::open(folder.path().join("root"), FsOptions { tasks: true, ..FsOptions::default() }).await.unwrap();
         let server = TestServer::over(Arc::new(driver.clone()), config()).await;
         server.furnish().await;
         let rig = Self { server, driver, _folder: folder };
@@ -94,6 +94,26 @@ async fn there_is_room_for_some_and_all_are_served() {
     seqs.sort_unstable();
     assert_eq!(seqs, (62..122).collect::<Vec<_>>());
     assert!(rig.driver.committing().unwrap().metrics().num_alive_tasks() <= 33);
+}
+
+#[tokio::test]
+async fn who_found_no_room_gets_some_later() {
+    let rig = Rig::start().await;
+    let mut early = Vec::new();
+    for _ in 0..32 {
+        let mut connection = rig.server.connect().await;
+        append(&mut connection).await;
+        early.push(connection);
+    }
+    rig.until_there_are(32).await;
+    let mut late = rig.server.connect().await;
+    append(&mut late).await;
+    drop(early);
+    rig.until_there_are(0).await;
+    for _ in 0..1_000 {
+        append(&mut late).await;
+    }
+    rig.until_there_are(1).await;
 }
 
 #[tokio::test]

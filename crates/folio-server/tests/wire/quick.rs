@@ -118,7 +118,7 @@ fn all_but_date(answer: &Answer) -> (u16, Vec<(String, String)>, &[u8]) {
 async fn files_are_answered_byte_for_byte_as_by_the_stack() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("root");
-    let driver = FsDriver::open(&root, FsOptions::default()).await.unwrap();
+    let driver = FsDriver::open(&root, FsOptions { tasks: true, ..FsOptions::default() }).await.unwrap();
     for server in [TestServer::furnished().await, TestServer::over(Arc::new(driver), config()).await] {
         server.furnish().await;
         for (path, size) in [("empty.css", 0), ("dir/small.html", 4_096), ("seam.bin", 16 << 10), ("over.js", (16 << 10) + 1)] {
@@ -178,7 +178,7 @@ async fn put(server: &TestServer, path: &str, size: u32) {
 async fn files_come_in_turn_with_appends_and_are_read_anew_each_time() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("root");
-    let driver = FsDriver::open(&root, FsOptions::default()).await.unwrap();
+    let driver = FsDriver::open(&root, FsOptions { tasks: true, ..FsOptions::default() }).await.unwrap();
     let server = TestServer::over(Arc::new(driver), config()).await;
     server.furnish().await;
     let (host, at) = (server.address, root.join("p/a.txt"));

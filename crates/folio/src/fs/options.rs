@@ -28,6 +28,11 @@ pub struct FsOptions {
     pub clock: Arc<dyn Clock>,
     /// Size in bytes at which the newest segment of a log is sealed and a new one begun. 64 MiB by default.
     pub segment_bytes: u64,
+    /// The thread that commits can run tasks of others, too, with timers and sockets ([`Driver::committing`]): for servers. Not by
+    /// default.
+    ///
+    /// [`Driver::committing`]: crate::Driver::committing
+    pub tasks: bool,
     /// The program's name, told to others who try to open the root meanwhile. `folio` by default.
     pub holder: String,
 }
@@ -39,6 +44,7 @@ impl Default for FsOptions {
             limits: Limits::default(),
             clock: Arc::new(SystemClock),
             segment_bytes: 64 << 20,
+            tasks: false,
             holder: "folio".into(),
         }
     }

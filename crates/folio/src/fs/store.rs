@@ -490,7 +490,8 @@ fn start_journal(
     let rescue = Arc::clone(ground);
     let orphan = move |held: &Held| rescue.rescue(held);
     let inline = Pace::here() != Pace::Thread;
-    let options = JournalOptions { durability: options.durability, inline, ..JournalOptions::default() };
+    let (durability, tasks) = (options.durability, options.tasks);
+    let options = JournalOptions { durability, tasks, inline, ..JournalOptions::default() };
     let (medium, failure, spares) = (ground.root.clone(), Arc::clone(failure), Arc::clone(spares));
     Journal::start(folder, medium, pending, options, failure, Box::new(orphan), spares)
 }

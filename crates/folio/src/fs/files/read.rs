@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 
 use super::super::content::etag_of;
 use super::super::store::{Store, off_runtime};
-use super::super::vfs::{File, Meta};
+use super::super::vfs::{BLANK, File, Meta};
 use super::place;
 use crate::blob::{ByteStream, ETAG_ON_READ_LIMIT, FileInfo, FileRead, FileReadOptions};
 use crate::error::{Error, Result};
@@ -16,6 +16,8 @@ use crate::etag::Etag;
 use crate::name::{FilePath, ProjectId};
 
 const PIECE: u64 = 256 << 10;
+// What is written over in place when it is used again may lie in the queue of a socket still, if it was passed on.
+const _: () = assert!(BLANK as u64 <= ETAG_ON_READ_LIMIT, "only larger files are passed on");
 /// Largest file that is read, and its tag computed, on the caller's own thread.
 const SMALL: usize = 16 << 10;
 

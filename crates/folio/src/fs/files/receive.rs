@@ -70,14 +70,8 @@ impl Growing {
         }
     }
 
-    /// Many bytes are synced here, with their name; few go into the journal.
+    /// Many bytes are synced here, but not their name; few go into the journal.
     fn finish(&mut self, store: &Store, pieces: &[Bytes]) -> VfsResult<()> {
-        self.end(pieces)?;
-        store.settle_content(&self.temp, self.inline.is_some())
-    }
-
-    /// As [`Growing::finish`], where the name is synced elsewhere.
-    fn finish_named(&mut self, store: &Store, pieces: &[Bytes]) -> VfsResult<()> {
         self.end(pieces)?;
         match self.inline {
             Some(_) => store.settle_content(&self.temp, true),
@@ -131,6 +125,9 @@ pub(in crate::fs) async fn receive(store: &Arc<Store>, what: &str, mut body: Byt
         let finish = move |store: &Store| {
             let etag = hash(hasher, &pieces).finish();
             let whole = Growing::start(store)?.change(|growing| growing.finish(store, &pieces))?;
+            if whole.see(|growing| growing.inline.is_none()) == Some(true) {
+                store.tmp.sync()?;
+            }
             whole.try_map(|whole| Ok(Written::of(whole.temp, whole.inline)?.tagged(etag)))
         };
         return step(store, what, finish).await;
@@ -140,7 +137,7 @@ pub(in crate::fs) async fn receive(store: &Arc<Store>, what: &str, mut body: Byt
     let hashed = off_runtime(move || Ok(hash(hasher, &hashed).finish()));
     let named = step(store, what, |store| store.tmp.sync());
     let written = step(store, what, move |store| {
-        let whole = growing.change(|growing| growing.finish_named(store, &pieces))?;
+        let whole = growing.change(|growing| growing.finish(store, &pieces))?;
         whole.try_map(|whole| Written::of(whole.temp, whole.inline))
     });
     let (written, named, etag) = join3(written, named, hashed).await;

@@ -26,6 +26,9 @@ pub(crate) trait Job: Send {
 
     /// Makes the changes, or tells why not.
     fn finish(self: Box<Self>, outcome: Result<Applying>);
+
+    /// It was taken and will not be done: the thread ended before.
+    fn lost(self: Box<Self>) {}
 }
 
 /// What waits for the committer.
@@ -295,8 +298,10 @@ impl Drop for Ended<'_> {
         drop(state);
         let entries = left.into_iter().filter_map(|request| match request {
             Request::Record(entry) => Some(entry),
-            // Nobody waits for a job but who made it, and sees that it is gone.
-            Request::Job(_) => None,
+            Request::Job(job) => {
+                let _ = catch_unwind(AssertUnwindSafe(|| job.lost()));
+                None
+            }
         });
         drop(Waiting { shared: self.0, entries: entries.collect() });
         self.0.moved.notify_all();

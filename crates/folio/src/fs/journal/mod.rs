@@ -74,6 +74,8 @@ pub(crate) struct JournalOptions {
     pub(crate) garbage: usize,
     /// From a change to the checkpoint that makes its record void, if nothing else asks for one.
     pub(crate) age: Duration,
+    /// The committer's thread runs tasks of others, too.
+    pub(crate) tasks: bool,
     /// Everything is done by who calls, one step after the other, without threads.
     pub(crate) inline: bool,
 }
@@ -88,6 +90,7 @@ impl Default for JournalOptions {
             files: 128,
             garbage: 256,
             age: Duration::from_secs(2),
+            tasks: false,
             inline: false,
         }
     }
@@ -104,7 +107,7 @@ impl JournalOptions {
 /// A journal that is open for writing.
 pub(crate) struct Journal {
     shared: Arc<Shared>,
-    /// Of the committer's thread.
+    /// Of the committer's thread, where it runs tasks of others.
     runtime: Option<Handle>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -202,7 +205,7 @@ impl Journal {
         orphan: Orphan,
         spares: Arc<Spares>,
     ) -> Result<Arc<Self>> {
-        let (inline, mut runtime, mut state) = (options.inline, None, State::default());
+        let (inline, tasks, mut runtime, mut state) = (options.inline, options.tasks, None, State::default());
         let options = options.fit(medium.room()?.all);
         let writer = Writer::start(folder.clone(), pending, &options, &mut state)?;
         let shared = Arc::new(Shared {
@@ -218,8 +221,11 @@ impl Journal {
         });
         let mut threads = Vec::new();
         if !inline {
-            let committer = Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
-            runtime = Some(committer.handle().clone());
+            let mut builder = Builder::new_current_thread();
+            // Without sockets it is woken by cheaper means.
+            let builder = if tasks { builder.enable_all() } else { builder.enable_time() };
+            let committer = builder.build().map_err(no_thread)?;
+            runtime = tasks.then(|| committer.handle().clone());
             let commits = Arc::clone(&shared);
             threads.push(spawn("folio-journal", move || {
                 let _ = committer.block_on(async { tokio::spawn(commits.commits()).await });
@@ -269,7 +275,8 @@ impl Journal {
 
     /// The runtime of the committer's thread: what runs there commits without a change of threads.
     pub(crate) fn runtime(&self) -> Option<&Handle> {
-        self.runtime.as_ref().filter(|_| !self.shared.held().closing)
+        let ended = |state: MutexGuard<'_, State>| state.closing || state.committer_ended;
+        self.runtime.as_ref().filter(|_| !ended(self.shared.held()))
     }
 
     /// Makes everything durable that is done by now, so that no record of it is needed. Blocks.

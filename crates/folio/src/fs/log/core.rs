@@ -184,7 +184,7 @@ impl LogCore {
 
     /// For a quick worker: writes what it has decided, which takes longer than it may.
     pub(crate) fn finish(self: &Arc<Self>, disk: Box<Disk>, decided: Decided, replies: Vec<(Hold, Reply<AppendOutcome>)>) {
-        let _worker = Worker { core: self };
+        let _worker = Worker::on(self);
         let outcome = self.with(disk, |disk| {
             let done = decided.commit(disk, &self.store)?;
             if done.wrote {
@@ -204,7 +204,7 @@ impl LogCore {
     }
 
     pub(crate) fn work(self: &Arc<Self>) {
-        let _worker = Worker { core: self };
+        let _worker = Worker::on(self);
         loop {
             let ops = {
                 let mut queue = locked(&self.queue);
@@ -550,16 +550,27 @@ pub(crate) fn answer(replies: Vec<(Hold, Reply<AppendOutcome>)>, outcome: Result
 }
 
 /// Ends the work also where it panics: what waits is answered by the loss of its reply, and the next one starts anew.
-struct Worker<'a> {
+pub(crate) struct Worker<'a> {
     core: &'a LogCore,
+}
+
+impl<'a> Worker<'a> {
+    pub(crate) fn on(core: &'a LogCore) -> Self {
+        Self { core }
+    }
+
+    /// Nobody goes on with it.
+    pub(crate) fn give_up(self) {
+        let mut queue = locked(&self.core.queue);
+        queue.working = false;
+        queue.waiting.clear();
+    }
 }
 
 impl Drop for Worker<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let mut queue = locked(&self.core.queue);
-            queue.working = false;
-            queue.waiting.clear();
+            Self { core: self.core }.give_up();
         }
     }
 }

@@ -303,9 +303,6 @@ impl Disk {
         // Nothing is held that could be compared: look again.
         let Some(newest) = &self.newest else { return Ok(false) };
         let is_known = |there: Spot| newest.id == there.id && newest.len == there.size;
-        if root.glance(place).is_some_and(is_known) {
-            return Ok(true);
-        }
         match root.spot(place) {
             Err(error) if error.missing() => Ok(false),
             there => Ok(there?.is_some_and(is_known)),

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use crate::error::Result;
 use crate::fs::journal::{Applying, Job, Weight};
 use crate::fs::log::append::{Batch, Decided};
-use crate::fs::log::core::{Hold, LogCore, Reply, answer};
+use crate::fs::log::core::{Hold, LogCore, Reply, Worker, answer};
 use crate::fs::log::disk::Disk;
 use crate::fs::log::keys::Keys;
 use crate::fs::log::rewrite::Planned;
@@ -90,6 +90,8 @@ impl Quick {
 
 impl Job for Quick {
     fn prepare(&mut self) -> Option<(Vec<u8>, Weight)> {
+        let core = Arc::clone(&self.core);
+        let _worker = Worker::on(&core);
         let mut waiting = self.decide()?;
         let txn = Txn { steps: std::mem::take(&mut waiting.planned.steps) };
         let record = (txn.record(), txn.weight());
@@ -101,6 +103,7 @@ impl Job for Quick {
     fn finish(mut self: Box<Self>, outcome: Result<Applying>) {
         let Some(Waiting { disk, decided, replies, planned }) = self.waiting.take() else { return };
         let core = Arc::clone(&self.core);
+        let _worker = Worker::on(&core);
         let Planned { steps, after } = planned;
         let outcome = core.with(disk, |disk| {
             let effects = core.store.apply(Txn { steps }, outcome?)?;
@@ -113,8 +116,13 @@ impl Job for Quick {
         if core.has_more() {
             let runtime = self.runtime.clone();
             if !core.store.does(self) {
+                let core = Arc::clone(&core);
                 drop(runtime.spawn_blocking(move || core.work()));
             }
         }
+    }
+
+    fn lost(self: Box<Self>) {
+        Worker::on(&self.core).give_up();
     }
 }

@@ -344,7 +344,8 @@ impl Dir {
         self.handle.room().map_err(|errno| VfsError::os("look at", &self.path, errno))
     }
 
-    /// True where the kernel knows of everybody who has a file of this folder open.
+    /// True for file systems of this machine alone: the kernel knows of everybody who has a file of this folder open, and a
+    /// write that is to be durable is.
     pub(crate) fn is_local(&self) -> VfsResult<bool> {
         self.handle.is_local().map_err(|errno| VfsError::os("look at", &self.path, errno))
     }

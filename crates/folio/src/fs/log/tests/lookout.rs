@@ -134,3 +134,23 @@ async fn a_project_is_made_when_nobody_writes_in_it() {
     assert!(driver.fork_project(&id, &id).now_or_never().is_none_or(|forked| forked.is_err()));
     assert_eq!(driver.fork_project(&id, &id).await.unwrap_err().code(), "exists");
 }
+
+/// The folder of a project in use, or one in it, is replaced by a link to where it was moved: the same file is found, but
+/// links are not followed, for writing no more than for reading.
+#[tokio::test]
+async fn a_link_that_comes_on_the_way_is_not_followed_to_the_same_file() {
+    for folder in ["p", "p/.meta", "p/.meta/logs"] {
+        let rig = Rig::new();
+        let log = rig.log("runs/1");
+        append(&log, &["1"]).await;
+        append(&log, &["2"]).await;
+        let (at, moved) = (rig.root().join(folder), rig.root().join("moved"));
+        std::fs::rename(&at, &moved).unwrap();
+        std::os::unix::fs::symlink(&moved, &at).unwrap();
+        let refused = log.append(vec![json("3")], AppendOptions::default()).await.unwrap_err();
+        assert!(refused.to_string().contains("symbolic link stands on the way"), "{folder}: {refused}");
+        std::fs::remove_file(&at).unwrap();
+        std::fs::rename(&moved, &at).unwrap();
+        assert_eq!(append(&log, &["3"]).await.last, 3, "{folder}");
+    }
+}
