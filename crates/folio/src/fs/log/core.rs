@@ -203,6 +203,13 @@ impl LogCore {
         queue.working
     }
 
+    /// Nobody goes on with the work.
+    pub(crate) fn give_up(&self) {
+        let mut queue = locked(&self.queue);
+        queue.working = false;
+        queue.waiting.clear();
+    }
+
     pub(crate) fn work(self: &Arc<Self>) {
         let _worker = Worker::on(self);
         loop {
@@ -558,19 +565,12 @@ impl<'a> Worker<'a> {
     pub(crate) fn on(core: &'a LogCore) -> Self {
         Self { core }
     }
-
-    /// Nobody goes on with it.
-    pub(crate) fn give_up(self) {
-        let mut queue = locked(&self.core.queue);
-        queue.working = false;
-        queue.waiting.clear();
-    }
 }
 
 impl Drop for Worker<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            Self { core: self.core }.give_up();
+            self.core.give_up();
         }
     }
 }

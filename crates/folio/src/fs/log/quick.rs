@@ -90,8 +90,7 @@ impl Quick {
 
 impl Job for Quick {
     fn prepare(&mut self) -> Option<(Vec<u8>, Weight)> {
-        let core = Arc::clone(&self.core);
-        let _worker = Worker::on(&core);
+        let _worker = Worker::on(&self.core);
         let mut waiting = self.decide()?;
         let txn = Txn { steps: std::mem::take(&mut waiting.planned.steps) };
         let record = (txn.record(), txn.weight());
@@ -123,6 +122,6 @@ impl Job for Quick {
     }
 
     fn lost(self: Box<Self>) {
-        Worker::on(&self.core).give_up();
+        self.core.give_up();
     }
 }

@@ -1,9 +1,15 @@
 //! What an open store makes of other programs' edits, and of calls that run at the same time.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
+use tokio::runtime::Handle;
 
 use super::rig::{Rig, append, json, page, texts, told};
 use crate::driver::Driver;
+use crate::fs::journal::Job;
+use crate::fs::log::core::Worker;
+use crate::fs::log::quick::Quick;
 use crate::log::{AppendLog, AppendOptions};
 use crate::name::{LogName, ProjectId};
 
@@ -152,5 +158,32 @@ async fn a_link_that_comes_on_the_way_is_not_followed_to_the_same_file() {
         std::fs::remove_file(&at).unwrap();
         std::fs::rename(&moved, &at).unwrap();
         assert_eq!(append(&log, &["3"]).await.last, 3, "{folder}");
+    }
+}
+
+/// Whoever waits for a worker that panics, or is lost with its thread, is told so, and the next call finds nobody at work.
+#[tokio::test]
+async fn a_worker_that_is_gone_leaves_nobody_waiting() {
+    for panics in [true, false] {
+        let rig = Rig::new();
+        let log = rig.history();
+        append(&log, &["1"]).await;
+        let core = rig.logs.core(&ProjectId::new("p").unwrap(), &LogName::history());
+        // In the place of the worker, so that none begins.
+        let lease = core.lease().await.unwrap();
+        let mut waiting = log.append(vec![json("2")], AppendOptions::default());
+        assert!((&mut waiting).now_or_never().is_none());
+        if panics {
+            let work = || -> () {
+                let _worker = Worker::on(&core);
+                panic!("as work may");
+            };
+            assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err());
+        } else {
+            Box::new(Quick::new(Arc::clone(&core), Handle::current())).lost();
+        }
+        assert_eq!(waiting.now_or_never().expect("it is told").unwrap_err().code(), "outcome_unknown");
+        drop(lease);
+        assert_eq!(append(&log, &["3"]).await.last, 2);
     }
 }
