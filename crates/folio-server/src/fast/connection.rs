@@ -78,7 +78,7 @@ impl Moving {
     /// Goes on with it on the runtime this is called on.
     pub(super) fn arrive(self) -> Option<Connection> {
         let stream = TcpStream::from_std(self.stream).ok()?;
-        Some(Connection { stream, buffer: self.buffer, read: 0, deadline: self.deadline, idle: None })
+        Some(Connection { buffer: self.buffer, deadline: self.deadline, ..Connection::new(stream) })
     }
 }
 
@@ -89,7 +89,7 @@ impl Connection {
 
     /// Leaves the runtime.
     pub(super) fn leave(mut self) -> Option<Moving> {
-        self.buffer.drain(..self.read);
+        self.forget();
         Some(Moving { stream: self.stream.into_std().ok()?, buffer: self.buffer, deadline: self.deadline })
     }
 
@@ -98,12 +98,18 @@ impl Connection {
         (self.read, self.deadline) = (self.read + whole, None);
     }
 
+    /// Lets go of what is done with.
+    fn forget(&mut self) {
+        self.buffer.drain(..self.read);
+        self.read = 0;
+    }
+
     pub(super) fn unread(&self) -> &[u8] {
         self.buffer.get(self.read..).unwrap_or_default()
     }
 
     pub(super) fn into_stack(mut self) -> Next {
-        self.buffer.drain(..self.read);
+        self.forget();
         Next::Stack(self.stream, self.buffer.into())
     }
 
@@ -140,10 +146,7 @@ impl Connection {
 
     /// Waits for more of a request.
     pub(super) async fn rest(&mut self) -> Read {
-        if self.read > 0 {
-            self.buffer.drain(..self.read);
-            self.read = 0;
-        }
+        self.forget();
         let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
         if Instant::now() >= deadline {
             return Read::Late;

@@ -39,7 +39,7 @@ use crate::state::{App, Seat};
 /// Most bytes of a request; larger ones are the stack's, whose bounds on memory know of them.
 const LARGEST: usize = 16 << 10;
 /// Requests until a connection without a seat there asks for one again.
-const MORE: u32 = 1_000;
+const MORE: u64 = 1_000;
 /// A connection on the thread that commits from which nothing came for so long goes back.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -134,10 +134,13 @@ async fn beside(connection: Connection, seat: Seat, app: &Arc<App>) -> Option<(C
 async fn run(connection: &mut Connection, place: Place, app: &Arc<App>) -> End {
     let (mut appender, mut answer) = (Appender::new(app), Answer::default());
     let largest = LARGEST.min(app.config.max_head);
-    let mut left = MORE;
+    let idle = app.config.idle_timeout;
+    let patience = if place == Place::Committer { QUIET.min(idle) } else { idle };
+    let mut done = 0;
     loop {
         let (whole, outcome) = match head::parse(connection.unread(), largest) {
-            Parsed::Append(_) if place == Place::Server || left == 0 => return End::Moves,
+            Parsed::Append(_) if place == Place::Server => return End::Moves,
+            Parsed::Append(_) if place == Place::Waiting && done >= MORE => return End::Moves,
             Parsed::File(_) if place == Place::Committer => return End::Moves,
             Parsed::Append(append) => {
                 let whole = append.head + append.length;
@@ -151,14 +154,11 @@ async fn run(connection: &mut Connection, place: Place, app: &Arc<App>) -> End {
                 (whole, appender.answer(&append, request, &mut answer, app).await)
             }
             Parsed::File(get) => (get.head, file::answer(&get, &mut answer, app).await),
-            Parsed::Part if connection.unread().is_empty() => {
-                let most = if place == Place::Committer { QUIET } else { app.config.idle_timeout };
-                match connection.next(app, most.min(app.config.idle_timeout)).await {
-                    Read::More => continue,
-                    Read::Late if place == Place::Committer => return End::Quiet,
-                    Read::Late | Read::End => return End::Closed,
-                }
-            }
+            Parsed::Part if connection.unread().is_empty() => match connection.next(app, patience).await {
+                Read::More => continue,
+                Read::Late if place == Place::Committer => return End::Quiet,
+                Read::Late | Read::End => return End::Closed,
+            },
             Parsed::Part => match connection.rest().await {
                 Read::More => continue,
                 // Also what the client sent before it hung up: the stack knows what to say.
@@ -172,9 +172,7 @@ async fn run(connection: &mut Connection, place: Place, app: &Arc<App>) -> End {
             Outcome::Stack => return End::Stack,
         };
         connection.done(whole);
-        if place == Place::Waiting {
-            left = left.saturating_sub(1);
-        }
+        done += 1;
         if !connection.send(answer.text(), body, app).await {
             return End::Closed;
         }

@@ -27,6 +27,15 @@ impl Rig {
         rig
     }
 
+    /// With a connection that has appended once.
+    async fn appending() -> (Self, Connection) {
+        let rig = Self::start().await;
+        let mut connection = rig.server.connect().await;
+        assert_eq!(append(&mut connection).await, 2);
+        rig.until_there_are(1).await;
+        (rig, connection)
+    }
+
     /// Waits until so many connections are served on the thread that commits; its own work is a task there, too.
     async fn until_there_are(&self, connections: usize) {
         let there = self.driver.committing().unwrap();
@@ -47,9 +56,8 @@ async fn append(connection: &mut Connection) -> u64 {
 #[tokio::test]
 async fn appends_take_a_connection_there_and_anything_else_brings_it_back() {
     for other in ["/v1/projects/p/files/a.txt", "/v1/projects/p/history", "/nothing"] {
-        let rig = Rig::start().await;
-        let mut connection = rig.server.connect().await;
-        for seq in 2..5 {
+        let (rig, mut connection) = Rig::appending().await;
+        for seq in 3..5 {
             assert_eq!(append(&mut connection).await, seq);
             rig.until_there_are(1).await;
         }
@@ -64,10 +72,7 @@ async fn appends_take_a_connection_there_and_anything_else_brings_it_back() {
 
 #[tokio::test]
 async fn a_silent_connection_makes_room_and_may_come_again() {
-    let rig = Rig::start().await;
-    let mut connection = rig.server.connect().await;
-    assert_eq!(append(&mut connection).await, 2);
-    rig.until_there_are(1).await;
+    let (rig, mut connection) = Rig::appending().await;
     rig.until_there_are(0).await;
     assert_eq!(append(&mut connection).await, 3);
     rig.until_there_are(1).await;
@@ -118,9 +123,7 @@ async fn who_found_no_room_gets_some_later() {
 
 #[tokio::test]
 async fn the_end_of_the_server_closes_them() {
-    let mut rig = Rig::start().await;
-    let mut connection = rig.server.connect().await;
-    assert_eq!(append(&mut connection).await, 2);
+    let (mut rig, mut connection) = Rig::appending().await;
     rig.server.stop();
     assert!(connection.ended().await);
     rig.server.stopped().await;
@@ -129,9 +132,7 @@ async fn the_end_of_the_server_closes_them() {
 
 #[tokio::test]
 async fn a_server_that_is_dropped_leaves_none_behind() {
-    let mut rig = Rig::start().await;
-    let mut connection = rig.server.connect().await;
-    assert_eq!(append(&mut connection).await, 2);
+    let (mut rig, mut connection) = Rig::appending().await;
     rig.server = TestServer::start().await;
     assert!(connection.ended().await);
     rig.until_there_are(0).await;
@@ -139,9 +140,7 @@ async fn a_server_that_is_dropped_leaves_none_behind() {
 
 #[tokio::test]
 async fn the_end_of_the_store_ends_them_and_others_are_told_why() {
-    let rig = Rig::start().await;
-    let mut connection = rig.server.connect().await;
-    assert_eq!(append(&mut connection).await, 2);
+    let (rig, mut connection) = Rig::appending().await;
     rig.driver.close().await.unwrap();
     assert!(connection.ended().await);
     assert!(rig.driver.committing().is_none());

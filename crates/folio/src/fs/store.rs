@@ -337,11 +337,13 @@ impl Store {
     /// Makes the content of a document or file durable before it gets its name, where the journal does not hold it durably:
     /// because it is not `inline`, or in a weak mode.
     pub(crate) fn settle_content(&self, temp: &TempFile, inline: bool) -> VfsResult<()> {
-        match (inline, self.options.durability) {
-            (true, Durability::Sync) => Ok(()),
-            (true, _) => temp.file().sync_all(),
-            (false, _) => self.settle_temp(temp),
-        }
+        self.settle_bytes(temp, inline)?;
+        if inline { Ok(()) } else { self.tmp.sync() }
+    }
+
+    /// As [`Store::settle_content`], but for its temporary name, which has to be made durable by itself.
+    pub(crate) fn settle_bytes(&self, temp: &TempFile, inline: bool) -> VfsResult<()> {
+        if inline && self.options.durability == Durability::Sync { Ok(()) } else { temp.file().sync_all() }
     }
 
     /// Writes into the lock where this process can be reached.

@@ -61,21 +61,13 @@ impl Growing {
         Ok(())
     }
 
+    /// These are the last ones.
     fn end(&mut self, pieces: &[Bytes]) -> VfsResult<()> {
         self.add(pieces)?;
         match self.len {
             // A spare is older; this says that it was written now.
             0 => self.temp.file().truncate(0),
             len => self.temp.ends_at(len),
-        }
-    }
-
-    /// Many bytes are synced here, but not their name; few go into the journal.
-    fn finish(&mut self, store: &Store, pieces: &[Bytes]) -> VfsResult<()> {
-        self.end(pieces)?;
-        match self.inline {
-            Some(_) => store.settle_content(&self.temp, true),
-            None => self.temp.file().sync_all(),
         }
     }
 }
@@ -124,10 +116,10 @@ pub(in crate::fs) async fn receive(store: &Arc<Store>, what: &str, mut body: Byt
     let Some(growing) = growing else {
         let finish = move |store: &Store| {
             let etag = hash(hasher, &pieces).finish();
-            let whole = Growing::start(store)?.change(|growing| growing.finish(store, &pieces))?;
-            if whole.see(|growing| growing.inline.is_none()) == Some(true) {
-                store.tmp.sync()?;
-            }
+            let whole = Growing::start(store)?.change(|growing| {
+                growing.end(&pieces)?;
+                store.settle_content(&growing.temp, growing.inline.is_some())
+            })?;
             whole.try_map(|whole| Ok(Written::of(whole.temp, whole.inline)?.tagged(etag)))
         };
         return step(store, what, finish).await;
@@ -137,7 +129,10 @@ pub(in crate::fs) async fn receive(store: &Arc<Store>, what: &str, mut body: Byt
     let hashed = off_runtime(move || Ok(hash(hasher, &hashed).finish()));
     let named = step(store, what, |store| store.tmp.sync());
     let written = step(store, what, move |store| {
-        let whole = growing.change(|growing| growing.finish(store, &pieces))?;
+        let whole = growing.change(|growing| {
+            growing.end(&pieces)?;
+            store.settle_bytes(&growing.temp, growing.inline.is_some())
+        })?;
         whole.try_map(|whole| Written::of(whole.temp, whole.inline))
     });
     let (written, named, etag) = join3(written, named, hashed).await;

@@ -165,8 +165,17 @@ impl Shared {
     /// What waits, and where the last checkpoint was; nothing, where nothing came until then. `None`: the journal is closed.
     async fn next(&self, until: Option<Instant>) -> Option<(Vec<Request>, Lsn)> {
         loop {
-            if let Some(taken) = self.take() {
-                return taken;
+            {
+                let mut state = self.held();
+                if !state.queue.is_empty() {
+                    if std::mem::take(&mut state.queued) > QUEUE {
+                        self.moved.notify_all();
+                    }
+                    return Some((std::mem::take(&mut state.queue), state.checkpoint));
+                }
+                if state.closing {
+                    return None;
+                }
             }
             match until {
                 Some(until) if timeout_at(until, self.work.notified()).await.is_err() => return Some(Default::default()),
@@ -174,19 +183,6 @@ impl Shared {
                 None => self.work.notified().await,
             }
         }
-    }
-
-    /// As [`Shared::next`]; `None`: nothing waits.
-    fn take(&self) -> Option<Option<(Vec<Request>, Lsn)>> {
-        let mut state = self.held();
-        if state.queue.is_empty() {
-            return state.closing.then_some(None);
-        }
-        let (waiting, queued) = (std::mem::take(&mut state.queue), std::mem::take(&mut state.queued));
-        if queued > QUEUE {
-            self.moved.notify_all();
-        }
-        Some(Some((waiting, state.checkpoint)))
     }
 
     /// Syncs what nobody waits for. A failure is told by the next write; after one, another sync would prove nothing.

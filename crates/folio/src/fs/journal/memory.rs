@@ -1,7 +1,5 @@
 //! Memory that a medium can read from by itself.
 
-use super::batch::SECTOR;
-
 /// What is written past the system's memory begins at a multiple of this: a page, which is enough for every medium.
 const PAGE: usize = 4096;
 
@@ -16,7 +14,7 @@ impl PageBuffer {
     pub(super) fn fill(&mut self, bytes: u64, fill: impl FnOnce(&mut Vec<u8>)) -> &[u8] {
         self.memory.clear();
         // Filling must not move it.
-        self.memory.reserve(usize::try_from(bytes.max(SECTOR)).unwrap_or(usize::MAX).saturating_add(PAGE));
+        self.memory.reserve(usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(PAGE));
         let begin = self.memory.as_ptr().align_offset(PAGE).min(PAGE);
         self.memory.resize(begin, 0);
         fill(&mut self.memory);

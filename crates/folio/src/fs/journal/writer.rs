@@ -159,7 +159,7 @@ impl Writer {
         let wanted = wanted(&shared.options, self.current.bytes).max((bytes + SECTOR).next_multiple_of(step));
         let next = self.next(shared, bytes + SECTOR, wanted)?;
         // In a weak mode what stands in the full one must not be less durable than what follows.
-        if shared.options.durability != Durability::Os {
+        if self.durability != Durability::Os {
             self.sync(shared)?;
         }
         let (first, generation) = (self.lsn(), self.head.generation + 1);
@@ -208,7 +208,7 @@ impl Writer {
             return Ok(());
         }
         self.write(shared, &[], checkpoint)?;
-        if shared.options.durability == Durability::Os { Ok(()) } else { self.sync(shared) }
+        if self.durability == Durability::Os { Ok(()) } else { self.sync(shared) }
     }
 
     /// Makes a next segment ready where this one fills up. Not while anybody writes.
