@@ -44,6 +44,7 @@ mod state;
 mod stream;
 mod upload;
 mod values;
+mod whole;
 
 pub use commit::{Operations, Results};
 pub use config::{DEFAULT_PORT, ServerConfig};

@@ -1,4 +1,4 @@
-//! Pages of a log, as one JSON object or as one line per entry. Sent in pieces, made when the client takes them.
+//! Pages of a log, as one JSON object, or as lines as they are stored. Sent in pieces, made when the client takes them.
 
 use std::io::Write;
 use std::iter::Peekable;
@@ -6,20 +6,19 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use bytes::Bytes;
-use folio::log::MAX_PAGE_BYTES;
-use folio::{AppendLog, Error, Lines, Order, Page, ReadOptions, Result};
+use folio::{AppendLog, Error, Lines, Order, Page, Position, ReadOptions, Result};
 use http::header::{CONTENT_LENGTH, VARY};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::problem::{Answer, shown};
 use crate::query::Query;
 use crate::reply::PIECE;
 use crate::state::App;
-use crate::{accept, cursor, gap, reply};
+use crate::{accept, cursor, gap, reply, whole};
 
 const NEXT: HeaderName = HeaderName::from_static("folio-next");
-/// What a line has besides the payload, in bytes, at most.
-const AROUND: usize = 64;
+/// What a line has besides the payload, in bytes: more than any line of ours.
+const AROUND: usize = 256;
 /// A run of lines that is no shorter, in bytes, goes out as it is; shorter ones are joined.
 const LONG: usize = 16 << 10;
 
@@ -27,41 +26,59 @@ const HEAD: HeaderName = HeaderName::from_static("folio-head");
 
 /// Reads a page and sends it as `content_type`.
 pub(crate) async fn get(app: &App, log: &Arc<dyn AppendLog>, query: &Query, content_type: &'static str) -> Answer {
+    let as_lines = content_type == accept::NDJSON;
     let options = ReadOptions {
         since: cursor::since(query)?.map(|since| since.cursor),
         before: query.number("before")?,
         order: order(query)?,
-        limit: query.limit()?,
-        max_bytes: MAX_PAGE_BYTES,
+        ..ReadOptions::default()
     };
-    let most = options.limit.saturating_mul(app.config.limits.entry).min(MAX_PAGE_BYTES + app.config.limits.entry);
-    // Bytes are told in base64.
-    let most = most.div_ceil(3) * 4 + options.limit.saturating_mul(AROUND);
-    let mut memory = app.answers.reserve(most).await?;
-    let page = log.read_lines(options).await?;
+    if query.get("limit") == Some(whole::ALL) {
+        return match (as_lines, options.order) {
+            (true, Order::Asc) => Ok(whole::get(app, log, options).await?),
+            (false, _) => {
+                Err(Error::invalid("limit=all is for Accept: application/x-ndjson; a page of JSON has a number").into())
+            }
+            (true, Order::Desc) => Err(Error::invalid("limit=all goes from the oldest entry on, without order=desc").into()),
+        };
+    }
+    let options = ReadOptions { limit: query.limit()?, ..options };
+    let mut memory = app.answers.reserve(most_bytes(app, &options)).await?;
+    let page = if as_lines { log.read_stored(options).await? } else { log.read_lines(options).await? };
     let length: usize = page.entries.iter().map(|lines| lines.text().len()).sum();
     memory.shrink(length);
     let next = next(&page);
-    let head = page.head.to_string();
-    let lines = content_type == accept::NDJSON;
-    let opening = if lines { gap_line(&page) } else { Vec::new() };
-    let length = opening.len() + length;
-    let mut response = Response::new(if lines {
-        reply::pieces(Whole { opening: Some(opening), runs: page.entries.into_iter().peekable() }, memory)
-    } else {
-        reply::pieces(Object::new(page, next.as_deref()), memory)
-    });
+    if !as_lines {
+        let mut response = Response::new(reply::pieces(Object::new(page, next.as_deref()), memory));
+        reply::describe(response.headers_mut(), content_type, "no-store");
+        response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+        return Ok(response);
+    }
+    let (head, lines) = (page.head, lines(page));
+    let length = length + lines.opening.as_ref().map_or(0, Vec::len);
+    let mut response = Response::new(reply::pieces(lines, memory));
     let headers = response.headers_mut();
-    reply::describe(headers, content_type, "no-store");
-    headers.insert(VARY, HeaderValue::from_static("Accept"));
-    if lines {
-        reply::set(headers, CONTENT_LENGTH, &length.to_string());
-        reply::set(headers, HEAD, &head);
-        if let Some(next) = next {
-            reply::set(headers, NEXT, next.trim_matches('"'));
-        }
+    describe_lines(headers, head);
+    reply::set(headers, CONTENT_LENGTH, &length.to_string());
+    if let Some(next) = next {
+        reply::set(headers, NEXT, next.trim_matches('"'));
     }
     Ok(response)
+}
+
+/// What the lines of a page take at most, in bytes.
+pub(crate) fn most_bytes(app: &App, options: &ReadOptions) -> usize {
+    let entry = app.config.limits.entry;
+    let most = options.limit.saturating_mul(entry).min(options.max_bytes + entry);
+    // Bytes are told in base64.
+    most.div_ceil(3) * 4 + options.limit.saturating_mul(AROUND)
+}
+
+/// Sets the headers of lines that end at `head` at most.
+pub(crate) fn describe_lines(headers: &mut HeaderMap, head: Position) {
+    reply::describe(headers, accept::NDJSON, "no-store");
+    headers.insert(VARY, HeaderValue::from_static("Accept"));
+    reply::set(headers, HEAD, &head.to_string());
 }
 
 fn order(query: &Query) -> Result<Order> {
@@ -91,13 +108,18 @@ fn gap_line(page: &Page<Lines>) -> Vec<u8> {
     out
 }
 
+/// A page as lines, in pieces.
+pub(crate) fn lines(page: Page<Lines>) -> Text {
+    Text { opening: Some(gap_line(&page)), runs: page.entries.into_iter().peekable() }
+}
+
 /// A page of lines on its way out.
-struct Whole {
+pub(crate) struct Text {
     opening: Option<Vec<u8>>,
     runs: Peekable<std::vec::IntoIter<Lines>>,
 }
 
-impl Iterator for Whole {
+impl Iterator for Text {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
@@ -182,10 +204,6 @@ mod tests {
 
     fn whole(pieces: impl Iterator<Item = Bytes>) -> String {
         pieces.map(|piece| String::from_utf8(piece.to_vec()).unwrap()).collect()
-    }
-
-    fn lines(page: Page<Lines>) -> Whole {
-        Whole { opening: Some(gap_line(&page)), runs: page.entries.into_iter().peekable() }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::lineage::{Bounds, Gap, GapReason, Lineage};
 use crate::lines::Lines;
 use crate::log::{Entry, LogEvent, LogStream, Start};
-use crate::run::{self, Run};
+use crate::run::{self, Form, Run};
 
 /// What following needs of a log.
 #[async_trait]
@@ -36,14 +36,19 @@ pub(crate) trait Source: Send + Sync + 'static {
     /// next snapshot, are passed over.
     async fn read_after(&self, after: Seq, budget: Budget) -> Result<Vec<Item>>;
 
-    /// [`Source::read_after`], as runs of lines.
-    async fn read_lines_after(&self, after: Seq, budget: Budget) -> Result<Vec<Item<Lines>>> {
+    /// [`Source::read_after`], as runs of lines. Where nothing is stored as lines, they hold what is told.
+    async fn read_lines_after(&self, after: Seq, budget: Budget, _: Form) -> Result<Vec<Item<Lines>>> {
         Ok(run::lines(self.read_after(after, budget).await?))
     }
 
     /// What lies before `before` (exclusive), newest first: at least one item if there is any. As for the rest like
     /// [`Source::read_after`].
     async fn read_before(&self, before: Seq, budget: Budget) -> Result<Vec<Item>>;
+
+    /// [`Source::read_before`], each as a line. Where nothing is stored as lines, they hold what is told.
+    async fn read_lines_before(&self, before: Seq, budget: Budget, _: Form) -> Result<Vec<Item<Lines>>> {
+        Ok(self.read_before(before, budget).await?.into_iter().map(|item| item.map(|entry| Lines::from(&entry))).collect())
+    }
 }
 
 /// How much one read may bring: it stops after the item that reaches either bound.
@@ -105,6 +110,16 @@ pub(crate) enum Item<E = Entry> {
         /// Seq of the last one.
         last: Seq,
     },
+}
+
+impl<E> Item<E> {
+    /// The same with another form of entry.
+    pub(crate) fn map<T>(self, make: impl FnOnce(E) -> T) -> Item<T> {
+        match self {
+            Self::Entry(run) => Item::Entry(make(run)),
+            Self::Hole { first, last } => Item::Hole { first, last },
+        }
+    }
 }
 
 impl<E: Run> Item<E> {

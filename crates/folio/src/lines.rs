@@ -9,6 +9,9 @@ use crate::log::{Data, Entry};
 
 /// One or more entries in a row, as text in UTF-8: a line `{"seq":…,"ts":…,"data":…}` for each, with its newline, and
 /// `b64` in place of `data` for bytes. Cheap to clone.
+///
+/// Lines as they are stored ([`AppendLog::read_stored`](crate::AppendLog::read_stored)) may have more members before the
+/// payload.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Lines {
     first: Seq,

@@ -154,6 +154,14 @@ pub struct Page<E = Entry> {
     pub next_before: Option<Seq>,
 }
 
+impl<E> Page<E> {
+    /// The same page with its entries in another form.
+    pub(crate) fn map<T>(self, make: impl FnMut(E) -> T) -> Page<T> {
+        let Self { entries, gap, first, head, lineage, next, next_before } = self;
+        Page { entries: entries.into_iter().map(make).collect(), gap, first, head, lineage, next, next_before }
+    }
+}
+
 /// Where a log stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogStatus {
@@ -281,9 +289,14 @@ pub trait AppendLog: Send + Sync {
 
     /// As [`read`](Self::read), for those who pass the entries on as text. Descending, each is a run of its own.
     async fn read_lines(&self, options: ReadOptions) -> Result<Page<Lines>> {
-        let Page { entries, gap, first, head, lineage, next, next_before } = self.read(options).await?;
-        let entries = entries.iter().map(Lines::from).collect();
-        Ok(Page { entries, gap, first, head, lineage, next, next_before })
+        Ok(self.read(options).await?.map(|entry| Lines::from(&entry)))
+    }
+
+    /// As [`read_lines`](Self::read_lines), with the lines as the driver keeps them: between `ts` and the payload there may
+    /// be members of its own, such as a sum, and [`ReadOptions::max_bytes`] may count whole lines. The cheapest way to pass on
+    /// much of a log.
+    async fn read_stored(&self, options: ReadOptions) -> Result<Page<Lines>> {
+        self.read_lines(options).await
     }
 
     /// As [`subscribe`](Self::subscribe), for those who pass the entries on as text.

@@ -1,4 +1,4 @@
-//! What the engines that read a log are made for: entries one at a time, or in runs of lines. They judge both alike.
+//! What the engines that read a log are made for: entries one at a time, or in runs of lines. They judge all alike.
 
 use async_trait::async_trait;
 
@@ -9,7 +9,7 @@ use crate::lines::{Lines, push_entry};
 use crate::log::Entry;
 
 /// Text of one run of lines, in bytes; only a single line may be longer.
-const PIECE: usize = 64 << 10;
+pub(crate) const PIECE: usize = 64 << 10;
 
 /// One or more entries in a row.
 #[async_trait]
@@ -58,6 +58,44 @@ impl Run for Entry {
     }
 }
 
+/// What lines hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Form {
+    /// What readers are told: seq, time and payload.
+    Told,
+    /// All that is stored.
+    Stored,
+}
+
+/// Lines as they are stored.
+pub(crate) struct Kept(pub(crate) Lines);
+
+#[async_trait]
+impl Run for Kept {
+    const BATCH: Budget = Lines::BATCH;
+
+    fn first(&self) -> Seq {
+        self.0.first()
+    }
+
+    fn last(&self) -> Seq {
+        self.0.last()
+    }
+
+    fn split(self, last: Seq) -> (Self, Option<Self>) {
+        let (kept, behind) = self.0.split(last);
+        (Self(kept), behind.map(Self))
+    }
+
+    async fn read_after(source: &dyn Source, after: Seq, budget: Budget) -> Result<Vec<Item<Self>>> {
+        Ok(source.read_lines_after(after, budget, Form::Stored).await?.into_iter().map(|item| item.map(Self)).collect())
+    }
+
+    async fn read_before(source: &dyn Source, before: Seq, budget: Budget) -> Result<Vec<Item<Self>>> {
+        Ok(source.read_lines_before(before, budget, Form::Stored).await?.into_iter().map(|item| item.map(Self)).collect())
+    }
+}
+
 #[async_trait]
 impl Run for Lines {
     /// Lines cost little each, so there may be more of them.
@@ -76,15 +114,11 @@ impl Run for Lines {
     }
 
     async fn read_after(source: &dyn Source, after: Seq, budget: Budget) -> Result<Vec<Item<Self>>> {
-        source.read_lines_after(after, budget).await
+        source.read_lines_after(after, budget, Form::Told).await
     }
 
     async fn read_before(source: &dyn Source, before: Seq, budget: Budget) -> Result<Vec<Item<Self>>> {
-        let line = |item| match item {
-            Item::Entry(entry) => Item::Entry(Lines::from(&entry)),
-            Item::Hole { first, last } => Item::Hole { first, last },
-        };
-        Ok(source.read_before(before, budget).await?.into_iter().map(line).collect())
+        source.read_lines_before(before, budget, Form::Told).await
     }
 }
 

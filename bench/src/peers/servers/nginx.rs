@@ -87,14 +87,19 @@ impl Server for Nginx {
         if status == 200 { Ok(()) } else { Err(format!("log {log} is no file: status {status}").into()) }
     }
 
-    /// To a file, in the lines that Folio would send: the same bytes.
+    /// To a file, in lines as long as those that Folio sends.
     fn append_many(&self, log: usize, entries: &[&[u8]]) -> Result<()> {
         let path = self.0.folder().join("www").join(format!("log-{log}"));
         let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
         let mut lines = Vec::new();
-        for entry in entries {
+        for (place, entry) in entries.iter().enumerate() {
             let seq = payload::read(entry).ok_or("no payload")?.n + 1;
-            lines.extend(format!("{{\"seq\":{seq},\"ts\":1763900000000,\"data\":").into_bytes());
+            let unit = match entries.len() - 1 - place {
+                0 => format!("\"n\":{}", entries.len()),
+                more => format!("\"more\":{more}"),
+            };
+            let head = format!("{{\"seq\":{seq},\"ts\":1763900000000,{unit},\"crc\":\"00000000\",\"data\":");
+            lines.extend(head.into_bytes());
             lines.extend_from_slice(entry);
             lines.extend_from_slice(b"}\n");
         }

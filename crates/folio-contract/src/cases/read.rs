@@ -1,11 +1,11 @@
 //! Reading pages: bounds, then order, then limits.
 
-use folio::{Cursor, Data, Order, Position, ReadOptions, Seq};
+use folio::{Cursor, Data, Lines, Order, Position, ReadOptions, Seq};
 
 use crate::case::cases;
 use crate::ctx::Ctx;
 use crate::failure::{Failure, Outcome};
-use crate::make::{append, data, numbers, read_all, refused, seqs, since};
+use crate::make::{append, data, json, numbers, read_all, refused, seqs, since};
 
 cases! { "read":
     bounds_are_exclusive_and_come_before_order_and_limit,
@@ -17,6 +17,7 @@ cases! { "read":
     a_page_ends_after_the_entry_that_fills_it,
     a_page_tells_where_the_log_stands,
     entries_are_the_same_in_both_orders,
+    lines_tell_what_entries_tell,
     a_read_changes_nothing,
 }
 
@@ -195,6 +196,35 @@ async fn entries_are_the_same_in_both_orders(ctx: Ctx) -> Outcome {
     backward.reverse();
     assert_eq!(forward, backward);
     assert_eq!(data(&forward), numbers(1..=5));
+    Ok(())
+}
+
+/// As lines for readers, and as the driver keeps them.
+async fn lines_tell_what_entries_tell(ctx: Ctx) -> Outcome {
+    let log = ctx.history().await?;
+    append(&log, numbers(1..=4)).await?;
+    append(&log, vec![json(r#"{"seq":9,"ts":"é"}"#).into(), Data::Bytes(vec![0, 255].into())]).await?;
+    for (order, before) in [(Order::Asc, None), (Order::Asc, Some(6)), (Order::Desc, None)] {
+        let options = ReadOptions { before, order, limit: 4, ..since(Cursor::bare(1)) };
+        let page = log.read(options.clone()).await?;
+        for (kept, lines) in [(false, log.read_lines(options.clone()).await?), (true, log.read_stored(options).await?)] {
+            let told: Vec<&[u8]> = lines.entries.iter().flat_map(Lines::iter).collect();
+            assert_eq!(told.len(), page.entries.len(), "{order:?}");
+            for (line, entry) in told.into_iter().zip(&page.entries) {
+                let value: serde_json::Value = serde_json::from_slice(line).map_err(|e| Failure::new(e.to_string()))?;
+                assert_eq!((value["seq"].as_u64(), value["ts"].as_u64()), (Some(entry.seq), Some(entry.ts)));
+                let text = Lines::from(entry);
+                let text = text.text().strip_suffix(b"\n").unwrap_or_default();
+                let payload = text.windows(8).position(|at| at == b",\"data\":" || at == b",\"b64\":\"").unwrap_or_default();
+                assert!(
+                    line.ends_with(&text[payload..]) && (kept || line == text),
+                    "{order:?}: {}",
+                    String::from_utf8_lossy(line)
+                );
+            }
+            assert_eq!((lines.next, lines.next_before, lines.head), (page.next, page.next_before, page.head), "{order:?}");
+        }
+    }
     Ok(())
 }
 

@@ -200,6 +200,11 @@ impl Connection {
         answer
     }
 
+    /// The last bytes of what was read, at most so many.
+    pub(crate) fn last(&self, count: usize) -> Vec<u8> {
+        self.buffer[self.buffer.len().saturating_sub(count)..].to_vec()
+    }
+
     /// Throws away what was read, and says how much that was.
     pub(crate) fn forget(&mut self) -> usize {
         let read = self.buffer.len();

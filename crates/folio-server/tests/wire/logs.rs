@@ -1,6 +1,6 @@
 //! Logs: append, read, compact, end, fork.
 
-use crate::client::Answer;
+use crate::client::{Answer, Request};
 use crate::server::TestServer;
 use serde_json::{Value, json};
 
@@ -134,6 +134,68 @@ async fn lines() {
     let first: Value = serde_json::from_str(answer.text().lines().next().unwrap()).unwrap();
     assert_eq!(first["gap"], json!({"reason": "truncated", "requested": "1", "lost": 1, "resumes_after": 2}));
     assert_eq!(answer.text().lines().count(), 2);
+}
+
+#[tokio::test]
+async fn a_whole_log_as_lines() {
+    let server = TestServer::furnished().await;
+    let log = "/v1/projects/p/logs/long";
+    let ndjson = [("accept", "application/x-ndjson")];
+    for n in 0..6 {
+        let lines: String = (0..5_000).map(|i| format!("{{\"n\":{},\"pad\":\"{}\"}}\n", n * 5_000 + i, "x".repeat(80))).collect();
+        assert_eq!(append(&server, log, "application/x-ndjson", &lines).await.status, 200);
+    }
+    let all = async |query: &str| {
+        let answer = server.send("GET", &format!("{log}?limit=all{query}"), &ndjson, "").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.header("content-type"), Some("application/x-ndjson"));
+        assert_eq!((answer.header("content-length"), answer.header("folio-next")), (None, None));
+        assert!(answer.header("folio-head").unwrap().ends_with("-30000"));
+        let lines: Vec<Value> = answer.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        lines
+    };
+    let lines = all("").await;
+    assert_eq!(lines.len(), 30_000);
+    for (at, line) in lines.iter().enumerate() {
+        assert_eq!((&line["seq"], &line["data"]["n"]), (&json!(at + 1), &json!(at)));
+    }
+    let some = all("&since=7&before=22000").await;
+    assert_eq!((some.len(), &some[0]["seq"], &some[21_991]["seq"]), (21_992, &json!(8), &json!(21_999)));
+    assert_eq!(all("&since=30000").await, Vec::<Value>::new());
+    assert_eq!(all("&since=5&before=3").await, Vec::<Value>::new());
+    assert_eq!(all("&since=30001").await, [json!({"gap": {"reason": "ahead", "requested": "30001", "resumes_after": 30000}})]);
+    server.send("PATCH", log, &[], r#"{"horizon":29998}"#).await;
+    let last = all("&since=2").await;
+    assert_eq!(last[0]["gap"], json!({"reason": "truncated", "requested": "2", "lost": 29996, "resumes_after": 29998}));
+    assert_eq!((last.len(), &last[2]["seq"]), (3, &json!(30_000)));
+
+    let json = server.get(&format!("{log}?limit=all")).await.refused(400, "invalid");
+    assert!(json.contains("application/x-ndjson"), "{json}");
+    let desc = server.send("GET", &format!("{log}?limit=all&order=desc"), &ndjson, "").await.refused(400, "invalid");
+    assert!(desc.contains("order=desc"), "{desc}");
+    server.send("GET", "/v1/projects/p/logs/none?limit=all", &ndjson, "").await.refused(404, "no_log");
+}
+
+/// What is cut short can be told from what is whole: the last chunk is missing.
+#[tokio::test]
+async fn a_log_that_goes_while_it_is_sent_breaks_the_answer_off() {
+    let server = TestServer::furnished().await;
+    let log = "/v1/projects/p/logs/long";
+    let value = format!("\"{}\"", "x".repeat(900_000));
+    for _ in 0..40 {
+        assert_eq!(append(&server, log, "application/json", &value).await.status, 200);
+    }
+    let mut connection = server.connect().await;
+    connection.send(&Request::new("GET", &format!("{log}?limit=all")).header("accept", "application/x-ndjson")).await;
+    assert_eq!(connection.head().await.status, 200);
+    assert_eq!(server.send("DELETE", log, &[], "").await.status, 204);
+    let (mut bytes, mut end) = (0, Vec::new());
+    while connection.more().await {
+        end = connection.last(5);
+        bytes += connection.forget();
+    }
+    assert!(bytes > 0 && bytes < 30_000_000, "{bytes}");
+    assert_ne!(end, b"0\r\n\r\n");
 }
 
 #[tokio::test]

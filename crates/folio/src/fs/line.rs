@@ -4,6 +4,7 @@
 //! over the line without the member `crc` itself and without the newline.
 
 mod header;
+mod plain;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -11,6 +12,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 pub(crate) use self::header::Header;
+use self::plain::beginning;
+pub(crate) use self::plain::{Plain, plain};
 use crate::cursor::{END, Seq};
 use crate::json::Json;
 use crate::lines::{push_beginning, push_number, push_payload};
@@ -59,8 +62,8 @@ pub(crate) struct Line<'a> {
     pub(crate) more: u64,
     pub(crate) end: UnitEnd,
     pub(crate) body: Body<'a>,
-    /// The line without what stands between `ts` and the payload: what readers are told, in two parts.
-    pub(crate) told: [&'a [u8]; 2],
+    /// All of it, without its newline.
+    pub(crate) text: &'a [u8],
 }
 
 impl Line<'_> {
@@ -184,35 +187,21 @@ fn digits(sum: u32) -> [u8; 8] {
     std::array::from_fn(|place| HEX.get((sum >> (28 - 4 * place)) as usize & 15).copied().unwrap_or_default())
 }
 
-/// Takes decimal digits from the front, without a 0 before others.
-fn number(text: &mut &[u8]) -> Option<u64> {
-    let mut number = 0_u64;
-    let mut rest = *text;
-    while let Some((digit @ b'0'..=b'9', after)) = rest.split_first() {
-        number = number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
-        rest = after;
-    }
-    let digits = text.len() - rest.len();
-    let good = digits == 1 || (digits > 1 && !text.starts_with(b"0"));
-    *text = rest;
-    good.then_some(number)
-}
-
-/// Takes `{"seq":…,"ts":…` from the front.
-fn beginning(line: &mut &[u8]) -> Option<(Seq, u64)> {
-    let mut rest = line.strip_prefix(START)?;
-    let seq = number(&mut rest)?;
-    rest = rest.strip_prefix(b",\"ts\":")?;
-    let ts = number(&mut rest)?;
-    *line = rest;
-    Some((seq, ts))
-}
-
 /// Verifies one line (without its newline) of a segment that Folio made. `None`: damaged.
 pub(crate) fn parse(line: &[u8]) -> Option<Line<'_>> {
+    if let Some((plain, more, end)) = plain::read(line) {
+        return Some(Line { seq: plain.seq, ts: plain.ts, more, end, body: Body::Json(plain.text()), text: line });
+    }
+    parse_any(line)
+}
+
+/// The same for a line of any kind, usual ones too.
+fn parse_any(line: &[u8]) -> Option<Line<'_>> {
     let mut rest = line;
     let (seq, ts) = beginning(&mut rest)?;
-    let (crc_at, extras) = extras(line, rest)?;
+    let crc_at = verified_crc(line, LONGEST_HEAD)?;
+    let members = rest.get(..rest.len().checked_sub(line.len() - crc_at)?)?;
+    let extras = if members.is_empty() { Extras::default() } else { parse_extras(members)? };
     if seq >= END || ts >= END {
         return None;
     }
@@ -233,28 +222,9 @@ pub(crate) fn parse(line: &[u8]) -> Option<Line<'_>> {
     } else {
         Body::Other
     };
-    let told = [line.get(..line.len() - rest.len())?, tail.as_bytes()];
-    let line = Line { seq, ts, more: extras.more, end: UnitEnd { entries: extras.n, key }, body, told };
+    let line = Line { seq, ts, more: extras.more, end: UnitEnd { entries: extras.n, key }, body, text: line };
     // Entries count from 1.
     (seq > 0 || !line.is_entry()).then_some(line)
-}
-
-/// Where the sum of a line that verifies stands, and what is told between `ts`, after which `rest` begins, and the sum.
-fn extras<'a>(line: &'a [u8], rest: &'a [u8]) -> Option<(usize, Extras<'a>)> {
-    // Most lines have no member there, or only `more`: those need no parser.
-    let mut after = rest;
-    let more = after.strip_prefix(b",\"more\":").and_then(|mut digits| {
-        let more = number(&mut digits)?;
-        after = digits;
-        Some(more)
-    });
-    let at = line.len() - after.len();
-    if after.starts_with(CRC_OPEN) && at < LONGEST_HEAD - CRC_OPEN.len() {
-        return verifies(line, at).then(|| (at, Extras { more: more.unwrap_or_default(), ..Extras::default() }));
-    }
-    let at = verified_crc(line, LONGEST_HEAD)?;
-    let members = rest.get(..rest.len().checked_sub(line.len() - at)?)?;
-    Some((at, if members.is_empty() { Extras::default() } else { parse_extras(members)? }))
 }
 
 fn parse_extras(members: &[u8]) -> Option<Extras<'_>> {

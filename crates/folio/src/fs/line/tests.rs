@@ -42,6 +42,40 @@ fn what_was_written_is_read() {
     assert_eq!(parse(out.trim_ascii_end()).unwrap().body, Body::State("{\"keys\":[]}"));
 }
 
+/// Usual lines are read a quicker way. What that says of any line is what the other one says.
+#[test]
+fn both_ways_to_read_a_line_say_the_same() {
+    let signed = |head: &str, tail: &str| {
+        let mut out = head.as_bytes().to_vec();
+        finish(&mut out, 0, |out| out.extend_from_slice(tail.as_bytes()));
+        out.trim_ascii_end().to_vec()
+    };
+    let key = ",\"key\":[\"00000000000000ab\",\"ffffffffffffffff\"]";
+    let mut usual = 0;
+    for beginning in ["{\"seq\":7,\"ts\":5", "{\"seq\":0,\"ts\":5", "{\"seq\":9007199254740992,\"ts\":5", "{\"seq\":07,\"ts\":5"]
+    {
+        for more in ["", ",\"more\":3", ",\"more\":0", ",\"more\":-1", ",\"more\":99999999999999999999", ",\"new\":[1]"] {
+            for n in ["", ",\"n\":12", ",\"n\":\"x\"", ",\"n\":1,\"more\":2"] {
+                for key in ["", key, &key.replace("ab", "aB"), &key.replace("00ab", "ab"), &key.replace(",\"f", ", \"f")] {
+                    for tail in
+                        [",\"data\":{\"a\":1}}", ",\"b64\":\"AP8=\"}", ",\"closed\":true}", ",\"data\":1", ",\"x\":1}", ""]
+                    {
+                        let line = signed(&format!("{beginning}{more}{n}{key}"), tail);
+                        let found = parse(&line);
+                        assert_eq!(found, parse_any(&line), "{}", String::from_utf8_lossy(&line));
+                        let Some(plain) = plain(&line) else { continue };
+                        usual += 1;
+                        let found = found.unwrap();
+                        assert_eq!((Some(plain.entry()), plain.line), (found.entry(), found.text));
+                        assert_eq!(plain.told().concat(), format!("{beginning}{tail}").as_bytes());
+                    }
+                }
+            }
+        }
+    }
+    assert!(usual > 10, "{usual}");
+}
+
 #[test]
 fn every_flipped_bit_is_found() {
     let text = line(9, 0, UnitEnd { entries: Some(2), key: Some(Keyed { key: Digest(1), request: Digest(2) }) }, "[1,2,3]");

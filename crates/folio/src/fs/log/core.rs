@@ -18,6 +18,7 @@ use crate::fs::log::disk::{Disk, Found, NewPiece};
 use crate::fs::log::lease::Lease;
 use crate::fs::log::marks::Marks;
 use crate::fs::log::paths::LogPaths;
+use crate::fs::log::proofs::Proofs;
 use crate::fs::log::quick::Quick;
 use crate::fs::log::ring::Ring;
 use crate::fs::log::view::View;
@@ -95,6 +96,7 @@ pub(crate) struct LogCore {
     idle: Mutex<Option<Box<Disk>>>,
     published: Mutex<Published>,
     pub(crate) marks: Marks,
+    pub(crate) proofs: Proofs,
     watch: watch::Sender<u64>,
 }
 
@@ -107,7 +109,19 @@ impl LogCore {
         let paths = Arc::new(LogPaths::of(&name));
         let place = format!("{project}/{}", paths.newest());
         let (queue, idle, published) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { store, project, name, paths, place, queue, idle, published, marks: Marks::default(), watch: watch::Sender::new(0) }
+        Self {
+            store,
+            project,
+            name,
+            paths,
+            place,
+            queue,
+            idle,
+            published,
+            marks: Marks::default(),
+            proofs: Proofs::default(),
+            watch: watch::Sender::new(0),
+        }
     }
 
     /// Hands an operation to the worker and waits for its answer. It is carried out also if the caller stops waiting.

@@ -116,7 +116,7 @@ fn newest(store: &Store, source: &Disk, at: Seq, mut header: Header) -> Result<T
     let (mut written, mut last) = (Ok(()), header.base);
     source.view().walk((header.base, at), None, &mut |met| {
         if let Met::Entry(stored) = met {
-            let entry = stored.into_entry();
+            let entry = stored.entry();
             last = entry.seq;
             line::push_entry(&mut lines, entry.seq, entry.ts, 0, UnitEnd::default(), &entry.data);
             if lines.len() >= PIECE {

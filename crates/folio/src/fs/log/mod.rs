@@ -6,7 +6,7 @@
 //! | `disk` | what its first and last lines say |
 //! | `keys` | its table of idempotency keys |
 //! | `view`, `ring` | what readers see |
-//! | `marks` | where readers stopped |
+//! | `marks`, `proofs` | where readers stopped, and what they found good |
 //! | `append`, `rewrite`, `delete`, `fork`, `marker` | what writers do |
 //! | `quick` | appends that only make a segment longer, done on the committer's thread |
 //! | `lease` | a log held for a commit of several targets |
@@ -24,6 +24,7 @@ mod list;
 mod marker;
 mod marks;
 pub(crate) mod paths;
+mod proofs;
 mod quick;
 pub(in crate::fs) mod rewrite;
 mod ring;
@@ -44,11 +45,12 @@ pub(crate) use self::list::walk;
 pub(crate) use self::paths::{LogPaths, sealed_name};
 pub(crate) use self::rewrite::Change;
 pub(crate) use self::set::Logs;
-use self::view::View;
+use self::view::{Hints, View};
 use crate::cursor::{Position, Seq};
 use crate::driver::LogList;
 use crate::error::{Error, NameKind, Result};
 use crate::follow::{Budget, Item, Presence, Source, follow};
+use crate::fs::segment::Stored;
 use crate::fs::store::{Store, off_runtime};
 use crate::fs::vfs::Dir;
 use crate::lines::Lines;
@@ -56,7 +58,7 @@ use crate::log::{AppendLog, AppendOptions, AppendOutcome, Data, LogStatus, LogSt
 use crate::name::{LogName, ProjectId};
 use crate::page::page;
 use crate::request::Keyed;
-use crate::run::{self, Run};
+use crate::run::{self, Form, Kept, Run};
 
 /// A handle to a log of a project.
 #[derive(Clone, Debug)]
@@ -144,6 +146,10 @@ impl AppendLog for FsLog {
         self.page(&options).await
     }
 
+    async fn read_stored(&self, options: ReadOptions) -> Result<Page<Lines>> {
+        Ok(self.page::<Kept>(&options).await?.map(|Kept(lines)| lines))
+    }
+
     async fn subscribe(&self, start: Start) -> Result<LogStream> {
         self.follow(start).await
     }
@@ -225,6 +231,19 @@ impl LogCore {
         }
     }
 
+    /// What lies before `before`, newest first; `make` makes what is given of an entry.
+    async fn read_before<E: Send + 'static>(
+        self: &Arc<Self>,
+        before: Seq,
+        budget: Budget,
+        make: impl Fn(&Stored<'_>) -> E + Copy + Send + Sync + 'static,
+    ) -> Result<Vec<Item<E>>> {
+        let range = move |view: &View| (view.bounds.horizon, view.bounds.head.min(before - 1));
+        let mut items = missing_is_nothing(self.read(move |view| view.last_items(range(view), budget, make)).await)?;
+        items.reverse();
+        Ok(items)
+    }
+
     /// Makes `target` of this log. Nobody writes in the project meanwhile.
     fn fork(&self, at: Seq, target: &Self) -> Result<()> {
         self.store.writable()?;
@@ -266,22 +285,35 @@ impl Source for Following {
         missing_is_nothing(read)
     }
 
-    async fn read_lines_after(&self, after: Seq, budget: Budget) -> Result<Vec<Item<Lines>>> {
-        if let Some(entries) = self.0.recent(after, budget.entries, budget.bytes) {
+    async fn read_lines_after(&self, after: Seq, budget: Budget, form: Form) -> Result<Vec<Item<Lines>>> {
+        if form == Form::Told
+            && let Some(entries) = self.0.recent(after, budget.entries, budget.bytes)
+        {
             return Ok(run::lines(entries.into_iter().map(Item::Entry).collect()));
         }
         let mark = self.0.marks.find(after);
-        let read = self.0.read(move |view| view.lines(after.max(view.bounds.horizon), view.bounds.head, budget, mark)).await;
-        let (items, next) = missing_is_nothing(read)?;
-        self.0.marks.add(next);
+        let proof = mark.filter(|_| form == Form::Stored).and_then(|mark| self.0.proofs.find(&mark));
+        let hints = Hints { mark, proof };
+        let read =
+            self.0.read(move |view| view.lines((after.max(view.bounds.horizon), view.bounds.head), budget, form, hints)).await;
+        let (items, Hints { mark, proof }) = missing_is_nothing(read)?;
+        #[cfg(test)]
+        if mark.is_some() && hints.proof.is_some() && proof.is_none() {
+            self.0.proofs.used.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+        self.0.marks.add(mark);
+        if let Some(proof) = proof {
+            self.0.proofs.add(proof, self.0.store.now_ms());
+        }
         Ok(items)
     }
 
     async fn read_before(&self, before: Seq, budget: Budget) -> Result<Vec<Item>> {
-        let read = self.0.read(move |view| view.last_items(view.bounds.horizon, view.bounds.head.min(before - 1), budget)).await;
-        let mut items = missing_is_nothing(read)?;
-        items.reverse();
-        Ok(items)
+        self.0.read_before(before, budget, |entry| entry.entry()).await
+    }
+
+    async fn read_lines_before(&self, before: Seq, budget: Budget, form: Form) -> Result<Vec<Item<Lines>>> {
+        self.0.read_before(before, budget, move |entry| entry.run(form)).await
     }
 }
 

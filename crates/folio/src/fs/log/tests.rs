@@ -7,4 +7,5 @@ mod hostile;
 mod lines;
 mod lookout;
 mod neighbours;
+mod proofs;
 mod rig;

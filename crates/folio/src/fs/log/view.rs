@@ -8,12 +8,13 @@ use crate::cursor::{Position, Seq};
 use crate::error::Result;
 use crate::follow::{Budget, Item, Snapshot};
 use crate::fs::log::paths::{LogPaths, sealed_name};
+use crate::fs::log::proofs::Proof;
 use crate::fs::segment::{Before, Kind, Opening, Scanned, Stored, Stretch};
 use crate::fs::txn::Id;
-use crate::fs::vfs::{Access, Dir, File};
+use crate::fs::vfs::{Access, Dir, File, Meta};
 use crate::lineage::{Bounds, Lineage};
 use crate::lines::Lines;
-use crate::run::Runs;
+use crate::run::{Form, Runs};
 
 /// Entries that a reader from the back is given a look at first.
 const FEW: usize = 64;
@@ -48,17 +49,39 @@ impl NewestView {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Mark {
     /// Seq of the first entry of the segment.
-    segment: Seq,
+    pub(crate) segment: Seq,
     /// The file: another one may get its name.
-    file: Id,
+    pub(crate) file: Id,
+    /// What it was like, if the segment is sealed. Nobody asks that of one that is written to: it would cost the writer.
+    pub(crate) still: Option<Still>,
     pub(crate) after: Seq,
     /// In the segment, in bytes.
-    offset: u64,
+    pub(crate) offset: u64,
+}
+
+/// What shows that nobody has written to a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Still {
+    size: u64,
+    pub(crate) changed_ns: u64,
+}
+
+impl Still {
+    fn of(meta: &Meta) -> Self {
+        Self { size: meta.size, changed_ns: meta.changed_ns }
+    }
+}
+
+/// What an earlier read left for the next one.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Hints {
+    pub(crate) mark: Option<Mark>,
+    pub(crate) proof: Option<Proof>,
 }
 
 /// What a walk comes by.
 pub(crate) enum Met<'a> {
-    Entry(Stored<'a>),
+    Entry(&'a Stored<'a>),
     /// As [`Item::Hole`].
     Hole {
         first: Seq,
@@ -67,11 +90,16 @@ pub(crate) enum Met<'a> {
 }
 
 impl Met<'_> {
-    fn into_item(self) -> Item {
-        match self {
-            Self::Entry(entry) => Item::Entry(entry.into_entry()),
+    fn item<E>(&self, make: impl FnOnce(&Stored<'_>) -> E) -> Item<E> {
+        match *self {
+            Self::Entry(entry) => Item::Entry(make(entry)),
             Self::Hole { first, last } => Item::Hole { first, last },
         }
+    }
+
+    /// What a budget counts of it, in bytes.
+    fn size(&self, form: Form) -> usize {
+        if let Self::Entry(entry) = self { entry.size(form) } else { 0 }
     }
 }
 
@@ -83,12 +111,10 @@ struct Spent {
 }
 
 impl Spent {
-    /// Breaks with the item that reaches the budget.
-    fn on(&mut self, met: &Met<'_>, budget: Budget) -> ControlFlow<()> {
+    /// Breaks with the item that reaches the budget; it takes so many bytes.
+    fn on(&mut self, bytes: usize, budget: Budget) -> ControlFlow<()> {
         self.items += 1;
-        if let Met::Entry(entry) = met {
-            self.bytes += entry.size();
-        }
+        self.bytes += bytes;
         let reached = self.items >= budget.entries || self.bytes >= budget.bytes;
         if reached { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
@@ -157,7 +183,7 @@ impl View {
     ) -> Result<Option<Mark>> {
         let mut seen = after;
         let (mut stopped, mut at_hole) = (false, false);
-        let mut on_entry = |entry: Stored<'_>| {
+        let mut on_entry = |entry: &Stored<'_>| {
             let seq = entry.seq();
             if seq > seen + 1 && visit(Met::Hole { first: seen + 1, last: seq - 1 }).is_break() {
                 (stopped, at_hole) = (true, true);
@@ -187,7 +213,7 @@ impl View {
                 let stretch = opening.sealed(&file, first);
                 let wanted = (after.max(first - 1), bound.min(last));
                 if let Scanned::Stopped { next } = stretch.scan(wanted, known(first, meta.id()), &mut on_entry)? {
-                    end = Some((first, meta.id(), next));
+                    end = Some((first, meta.id(), Some(Still::of(&meta)), next));
                     break;
                 }
             }
@@ -200,7 +226,7 @@ impl View {
             let (stretch, file) = (newest.stretch(), newest.id);
             let wanted = (after.max(newest.base), last);
             if let Scanned::Stopped { next } = stretch.scan(wanted, known(first, file), &mut on_entry)? {
-                end = Some((first, file, next));
+                end = Some((first, file, None, next));
             }
         }
         if !stopped && seen < last {
@@ -208,7 +234,7 @@ impl View {
         }
         // Before a hole it stopped short of an entry, and another may lie behind that.
         let end = end.filter(|_| !at_hole);
-        Ok(end.and_then(|(segment, file, next)| Some(Mark { segment, file, after: seen, offset: next? })))
+        Ok(end.and_then(|(segment, file, still, next)| Some(Mark { segment, file, still, after: seen, offset: next? })))
     }
 
     /// What lies after `after` up to `last`, within a budget: at least one item if there is one.
@@ -216,43 +242,78 @@ impl View {
         let (mut items, mut spent) = (Vec::new(), Spent::default());
         if after < last {
             self.walk((after, last), None, &mut |met| {
-                let flow = spent.on(&met, budget);
-                items.push(met.into_item());
+                let flow = spent.on(met.size(Form::Told), budget);
+                items.push(met.item(|entry| entry.entry()));
                 flow
             })?;
         }
         Ok(items)
     }
 
-    /// As [`View::items`], as runs of lines; and where to go on, if that is sure.
+    /// As [`View::items`], as runs of lines; as they are stored, the budget counts all of their bytes. And what is of use to who
+    /// goes on from there.
     pub(crate) fn lines(
         &self,
-        after: Seq,
-        last: Seq,
+        (after, last): (Seq, Seq),
         budget: Budget,
-        mark: Option<Mark>,
-    ) -> Result<(Vec<Item<Lines>>, Option<Mark>)> {
+        form: Form,
+        hints: Hints,
+    ) -> Result<(Vec<Item<Lines>>, Hints)> {
         if after >= last {
-            return Ok((Vec::new(), None));
+            return Ok(Default::default());
+        }
+        let mark = hints.mark.filter(|mark| mark.after == after);
+        if let (Some(mark), Some(proof)) = (mark, hints.proof)
+            && let Some((runs, next)) = self.proven(mark, proof, last, budget)?
+        {
+            return Ok((runs.into_iter().map(Item::Entry).collect(), Hints { mark: Some(next), proof: None }));
         }
         let (mut runs, mut spent) = (Runs::default(), Spent::default());
+        // Bytes of usual lines, while nothing else was met.
+        let mut usual = Some(0);
         let next = self.walk((after, last), mark, &mut |met| {
-            match &met {
-                Met::Entry(entry) => entry.write(&mut runs),
-                Met::Hole { first, last } => runs.hole(*first, *last),
+            let bytes = met.size(form);
+            match met {
+                Met::Entry(entry) => entry.write(&mut runs, form),
+                Met::Hole { first, last } => runs.hole(first, last),
             }
-            spent.on(&met, budget)
+            usual = usual.filter(|_| matches!(met, Met::Entry(Stored::Plain(_)))).map(|all| all + bytes as u64);
+            spent.on(bytes, budget)
         })?;
-        Ok((runs.finish(), next))
+        let proof = match (form, mark, next, usual) {
+            (Form::Stored, Some(from), Some(to), Some(bytes)) => Proof::between(from, to, bytes),
+            _ => None,
+        };
+        Ok((runs.finish(), Hints { mark: next, proof }))
     }
 
-    /// The last items from `after` up to `last`, in rising order, within a budget counted from the back.
-    pub(crate) fn last_items(&self, after: Seq, last: Seq, budget: Budget) -> Result<Vec<Item>> {
+    /// What lies behind `mark`, as far as it is proven; `None` where it has to be looked at.
+    fn proven(&self, mark: Mark, proof: Proof, last: Seq, budget: Budget) -> Result<Option<(Vec<Lines>, Mark)>> {
+        if !proof.covers(&mark) || self.sealed.binary_search(&mark.segment).is_err() || !self.project.is_local()? {
+            return Ok(None);
+        }
+        let Some(folder) = self.sealed_folder()? else { return Ok(None) };
+        let Some((file, meta)) = folder.open_with_meta(sealed_name(mark.segment), Access::Read)? else { return Ok(None) };
+        if (meta.id(), Some(Still::of(&meta))) != (mark.file, mark.still) {
+            return Ok(None);
+        }
+        let (runs, next) = proof.read(&file, mark, last, budget)?;
+        Ok((!runs.is_empty()).then_some((runs, next)))
+    }
+
+    /// The last items from `after` up to `last`, in rising order, within a budget counted from the back; `make` makes what
+    /// is given of an entry.
+    pub(crate) fn last_items<E>(
+        &self,
+        (after, last): (Seq, Seq),
+        budget: Budget,
+        make: impl Fn(&Stored<'_>) -> E + Copy,
+    ) -> Result<Vec<Item<E>>> {
         // Large entries fill a page long before their number does, so what lies far back is not read without need.
         let mut count = FEW.min(budget.entries);
         loop {
             let begin = after.max(last.saturating_sub(count as u64));
-            let (items, full) = self.last_of(begin, last, budget)?;
+            let (items, full) = self.last_of((begin, last), budget, make)?;
             // A hole is told whole, however far down it reaches.
             let cut_hole = matches!(items.as_slice(), [Item::Hole { .. }]);
             if full || begin == after || (count >= budget.entries && !cut_hole) {
@@ -264,24 +325,29 @@ impl View {
     }
 
     /// The last items that fit into the budget, and whether they fill its bytes.
-    fn last_of(&self, after: Seq, last: Seq, budget: Budget) -> Result<(Vec<Item>, bool)> {
+    fn last_of<E>(
+        &self,
+        (after, last): (Seq, Seq),
+        budget: Budget,
+        make: impl Fn(&Stored<'_>) -> E,
+    ) -> Result<(Vec<Item<E>>, bool)> {
+        // Each with the bytes of its payload.
         let mut items = VecDeque::new();
         let mut bytes = 0;
-        let weight = |item: &Item| if let Item::Entry(entry) = item { entry.data.len() } else { 0 };
         if after < last {
             self.walk((after, last), None, &mut |met| {
-                let item = met.into_item();
-                bytes += weight(&item);
-                items.push_back(item);
+                let size = met.size(Form::Told);
+                bytes += size;
+                items.push_back((met.item(&make), size));
                 // An item may go when those behind it fill the budget by themselves.
                 while items.len() > budget.entries
-                    || (items.len() > 1 && items.front().is_some_and(|first| bytes - weight(first) >= budget.bytes))
+                    || (items.len() > 1 && items.front().is_some_and(|(_, first)| bytes - first >= budget.bytes))
                 {
-                    bytes -= items.pop_front().as_ref().map_or(0, weight);
+                    bytes -= items.pop_front().map_or(0, |(_, size)| size);
                 }
                 ControlFlow::Continue(())
             })?;
         }
-        Ok((items.into(), bytes >= budget.bytes))
+        Ok((items.into_iter().map(|(item, _)| item).collect(), bytes >= budget.bytes))
     }
 }

@@ -71,6 +71,21 @@ impl<'f> Reader<'f> {
         Self { lines, judge: Judge { file, kind, end, before, damaged: 0, below: None } }
     }
 
+    /// The next line, if it is a usual one, and where the one behind it begins; else [`Reader::next`] gives what is next.
+    pub(super) fn next_plain(&mut self) -> Result<Option<(line::Plain<'_>, u64)>> {
+        if self.judge.kind != Kind::Ours || !self.lines.go_on()? {
+            return Ok(None);
+        }
+        let raw = self.lines.given();
+        let plain = if raw.is_cut() { None } else { line::plain(raw.bytes) };
+        let Some(plain) = plain else {
+            self.lines.again();
+            return Ok(None);
+        };
+        self.judge.saw_whole(plain.seq);
+        Ok(Some((plain, raw.next)))
+    }
+
     /// The next line, or `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Judged<'_>>> {
         let Some(raw) = self.lines.next()? else { return Ok(None) };
@@ -91,21 +106,22 @@ struct Judge<'f> {
 }
 
 impl Judge<'_> {
+    /// A line was met that is good as a whole.
+    fn saw_whole(&mut self, seq: Seq) {
+        (self.before, self.damaged, self.below) = (Before::Seq(seq), 0, None);
+    }
+
     fn judge<'a>(&mut self, raw: &RawLine<'a>) -> Result<(usize, Content<'a>)> {
         if self.kind == Kind::Adopted {
             return Ok((0, line::parse_adopted(raw.bytes).map_or(Content::Damaged, Content::Adopted)));
         }
-        let found = match whole(raw) {
-            Some(line) => {
-                self.below = None;
-                Some((0, line))
-            }
-            None => self.recovered(raw)?,
-        };
-        Ok(match found {
+        if let Some(line) = whole(raw) {
+            self.saw_whole(line.seq);
+            return Ok((0, Content::Line(line)));
+        }
+        Ok(match self.recovered(raw)? {
             Some((at, line)) => {
-                self.before = Before::Seq(line.seq);
-                self.damaged = 0;
+                (self.before, self.damaged) = (Before::Seq(line.seq), 0);
                 (at, Content::Line(line))
             }
             None => {

@@ -1,5 +1,7 @@
 //! The lines of a file, as they lie there.
 
+use std::cell::Cell;
+
 use crate::error::Result;
 use crate::fs::vfs::File;
 
@@ -38,8 +40,9 @@ pub(crate) struct Lines<'f> {
     filled: usize,
     /// Offset in the file of the first byte of `buffer`.
     offset: u64,
-    /// Where the line that was given last begins in `buffer`.
-    given: usize,
+    /// The line that was given last, and whether it is next once more.
+    given: Given,
+    again: Cell<bool>,
     /// Where the next line begins in `buffer`.
     at: usize,
     end: u64,
@@ -47,10 +50,31 @@ pub(crate) struct Lines<'f> {
     chunk: usize,
 }
 
+/// A line that was given.
+#[derive(Clone, Copy, Default)]
+struct Given {
+    start: u64,
+    next: u64,
+    /// Where it lies in the buffer, without its newline.
+    from: usize,
+    to: usize,
+    ended: bool,
+}
+
 impl<'f> Lines<'f> {
     /// Lines from the byte `from`, which must begin one, up to `end`.
     pub(crate) fn new(file: &'f File, from: u64, end: u64) -> Self {
-        Self { file, buffer: Vec::new(), filled: 0, offset: from, given: 0, at: 0, end, chunk: CHUNK }
+        Self {
+            file,
+            buffer: Vec::new(),
+            filled: 0,
+            offset: from,
+            given: Given::default(),
+            again: Cell::new(false),
+            at: 0,
+            end,
+            chunk: CHUNK,
+        }
     }
 
     /// As [`Lines::new`], where only a few are wanted.
@@ -66,9 +90,17 @@ impl<'f> Lines<'f> {
 
     /// The next line, or `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<RawLine<'_>>> {
+        Ok(self.go_on()?.then(|| self.given()))
+    }
+
+    /// Goes on to the next line, which is [given](Self::given) then; false at the end.
+    pub(super) fn go_on(&mut self) -> Result<bool> {
+        if self.again.take() {
+            return Ok(true);
+        }
         let start = self.offset + self.at as u64;
         if start >= self.end {
-            return Ok(None);
+            return Ok(false);
         }
         let mut searched = self.at;
         let mut cut = 0_u64;
@@ -90,16 +122,23 @@ impl<'f> Lines<'f> {
             }
         };
         let stop = newline.unwrap_or(self.filled);
-        self.given = self.at;
+        let from = self.at;
         self.at = newline.map_or(stop, |at| at + 1);
         let next = self.offset + self.at as u64;
         debug_assert!(cut == 0 || next > start);
-        Ok(Some(RawLine { start, next, bytes: self.buffer.get(self.given..stop).unwrap_or_default(), ended: newline.is_some() }))
+        self.given = Given { start, next, from, to: stop, ended: newline.is_some() };
+        Ok(true)
     }
 
-    /// The line that was given last comes again next. It was not cut short.
-    pub(super) fn again(&mut self) {
-        self.at = self.given;
+    /// The line that it stands at.
+    pub(super) fn given(&self) -> RawLine<'_> {
+        let Given { start, next, from, to, ended } = self.given;
+        RawLine { start, next, bytes: self.buffer.get(from..to).unwrap_or_default(), ended }
+    }
+
+    /// The line that was given last comes again next.
+    pub(super) fn again(&self) {
+        self.again.set(true);
     }
 
     /// Reads more; false at the end. `searched` moves with the buffer.

@@ -3,56 +3,71 @@
 use super::{Before, Content, Judged, Kind, Lines, Reader, Stretch};
 use crate::cursor::Seq;
 use crate::error::Result;
-use crate::fs::line;
-use crate::json::Json;
-use crate::log::{Data, Entry};
-use crate::run::Runs;
+use crate::fs::line::{self, Plain};
+use crate::lines::Lines as Run;
+use crate::log::Entry;
+use crate::run::{Form, Runs};
 
 /// A good entry, as it is stored.
 pub(crate) enum Stored<'a> {
-    /// A line with a JSON value, under a sum, and the text of the value.
-    Line(line::Line<'a>, &'a str),
-    /// Bytes, or what had to be read another way.
-    Entry(Entry),
+    /// On a usual line.
+    Plain(line::Plain<'a>),
+    /// Read another way; and its line, if that is under a sum.
+    Entry(Entry, Option<&'a [u8]>),
 }
 
-impl Stored<'_> {
+impl<'a> Stored<'a> {
     pub(crate) fn seq(&self) -> Seq {
         match self {
-            Self::Line(line, _) => line.seq,
-            Self::Entry(entry) => entry.seq,
+            Self::Plain(line) => line.seq,
+            Self::Entry(entry, _) => entry.seq,
         }
     }
 
-    /// Bytes of its payload.
-    pub(crate) fn size(&self) -> usize {
+    /// What a budget counts of it, in bytes: its payload; as it is stored, its whole line, if that is one of ours.
+    pub(crate) fn size(&self, form: Form) -> usize {
+        match (self, form) {
+            (Self::Plain(line), Form::Told) => line.text().len(),
+            (Self::Plain(Plain { line, .. }) | Self::Entry(_, Some(line)), Form::Stored) => line.len() + 1,
+            (Self::Entry(entry, _), _) => entry.data.len(),
+        }
+    }
+
+    pub(crate) fn entry(&self) -> Entry {
         match self {
-            Self::Line(_, text) => text.len(),
-            Self::Entry(entry) => entry.data.len(),
+            Self::Plain(line) => line.entry(),
+            Self::Entry(entry, _) => entry.clone(),
         }
     }
 
-    pub(crate) fn into_entry(self) -> Entry {
-        match self {
-            Self::Line(line, text) => Entry { seq: line.seq, ts: line.ts, data: Data::Json(Json::trusted(text)) },
-            Self::Entry(entry) => entry,
+    /// Adds it to `runs`. What another tool wrote has no form of ours: it is added as it is told.
+    pub(crate) fn write(&self, runs: &mut Runs, form: Form) {
+        match (self, form) {
+            (Self::Plain(line), Form::Told) => runs.line(line.seq, line.told()),
+            (Self::Plain(Plain { seq, line, .. }), Form::Stored) => runs.line(*seq, [line, b""]),
+            (Self::Entry(entry, Some(line)), Form::Stored) => runs.line(entry.seq, [line, b""]),
+            (Self::Entry(entry, _), _) => runs.entry(entry),
         }
     }
 
-    /// Adds it to `runs`.
-    pub(crate) fn write(&self, runs: &mut Runs) {
-        match self {
-            Self::Line(line, _) => runs.line(line.seq, line.told),
-            Self::Entry(entry) => runs.entry(entry),
+    /// A run of it alone.
+    pub(crate) fn run(&self, form: Form) -> Run {
+        let line = match self {
+            Self::Plain(line) => Some(line.line),
+            Self::Entry(_, line) => *line,
+        };
+        match line.filter(|_| form == Form::Stored) {
+            Some(line) => Run::new(self.seq(), self.seq(), [line, b"\n"].concat().into()),
+            None => Run::from(&self.entry()),
         }
     }
 
-    /// The entry of a line, if it has one that was not seen.
-    fn of<'a>(line: &line::Line<'a>, seen: Seq) -> Option<Stored<'a>> {
-        match line.body {
-            _ if line.seq <= seen => None,
-            line::Body::Json(text) => Some(Stored::Line(*line, text)),
-            _ => line.entry().map(Stored::Entry),
+    /// What a line of another kind holds, if that is an entry.
+    fn of(content: Content<'a>) -> Option<Self> {
+        match content {
+            Content::Line(line) => line.entry().map(|entry| Self::Entry(entry, Some(line.text))),
+            Content::Adopted(entry) => Some(Self::Entry(entry, None)),
+            Content::Damaged => None,
         }
     }
 }
@@ -75,28 +90,33 @@ impl Stretch<'_> {
         &self,
         (after, last): (Seq, Seq),
         mark: Option<u64>,
-        visit: &mut dyn FnMut(Stored<'_>) -> bool,
+        visit: &mut dyn FnMut(&Stored<'_>) -> bool,
     ) -> Result<Scanned> {
         let mut lines = self.begin(after, mark)?;
         let mut seen = after;
-        while seen < last
-            && let Some(Judged { raw, at, content }) = lines.next()?
-        {
-            let entry = match content {
-                Content::Line(line) => Stored::of(&line, seen),
-                Content::Adopted(entry) => Some(Stored::Entry(entry)),
-                Content::Damaged => None,
-            };
-            let Some(entry) = entry.filter(|entry| entry.seq() > seen) else { continue };
-            if entry.seq() > last {
-                return Ok(Scanned::All);
+        let mut wanted = |entry: &Stored<'_>| {
+            if entry.seq() <= seen {
+                return None;
             }
             seen = entry.seq();
-            if !visit(entry) {
-                return Ok(Scanned::Stopped { next: (at == 0).then_some(raw.next) });
+            Some(seen <= last && visit(entry))
+        };
+        loop {
+            // What follows an entry begins where it ends, unless that stood behind damage.
+            let (outcome, seq, next) = if let Some((line, next)) = lines.next_plain()? {
+                (wanted(&Stored::Plain(line)), line.seq, Some(next))
+            } else {
+                let Some(Judged { raw, at, content }) = lines.next()? else { return Ok(Scanned::All) };
+                let Some(entry) = Stored::of(content) else { continue };
+                (wanted(&entry), entry.seq(), (at == 0).then_some(raw.next))
+            };
+            match outcome {
+                _ if seq > last => return Ok(Scanned::All),
+                Some(false) => return Ok(Scanned::Stopped { next }),
+                Some(true) if seq == last => return Ok(Scanned::All),
+                Some(true) | None => {}
             }
         }
-        Ok(Scanned::All)
     }
 
     /// Lines from the entry behind `after` on, or from a little before it.

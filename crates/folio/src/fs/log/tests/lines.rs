@@ -11,7 +11,8 @@ use crate::log::{AppendLog, AppendOptions, Data, MAX_PAGE_BYTES, Order, ReadOpti
 
 /// A log of a few segments: units, keys, bytes, compaction, several pieces; and perhaps another tool's to begin with.
 async fn made(random: &mut Rng) -> Rig {
-    let clock = std::sync::Arc::new(ManualClock::new(1_763_900_000_000));
+    // Before the files were made, or so long after that what is found in them is remembered.
+    let clock = std::sync::Arc::new(ManualClock::new(if random.bool() { 1_763_900_000_000 } else { 4_000_000_000_000 }));
     let mut rig = Rig::with(FsOptions { clock, segment_bytes: random.u64(300..4_000), ..FsOptions::default() });
     if random.bool() {
         let first = random.u64(1..5);

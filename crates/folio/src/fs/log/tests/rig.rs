@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use crate::clock::ManualClock;
 use crate::cursor::Seq;
 use crate::fs::FsOptions;
+use crate::fs::line;
 use crate::fs::log::{FsLog, Logs};
 use crate::fs::store::Store;
 use crate::json::Json;
@@ -109,13 +110,27 @@ pub(super) async fn page(log: &FsLog, since: Option<&str>) -> Page {
 /// A page of entries, when it is the same as lines.
 pub(super) async fn read(log: &FsLog, options: ReadOptions) -> Page {
     let lines = log.read_lines(options.clone()).await.unwrap();
-    let read = log.read(options).await.unwrap();
+    let read = log.read(options.clone()).await.unwrap();
     let told: Vec<&[u8]> = lines.entries.iter().flat_map(Lines::iter).collect();
     let expected: Vec<_> = read.entries.iter().map(|entry| Lines::from(entry).text().trim_ascii_end().to_vec()).collect();
     assert_eq!(told, expected);
     let Page { gap, first, head, lineage, next, next_before, .. } = lines;
     assert_eq!(Page { entries: read.entries.clone(), gap, first, head, lineage, next, next_before }, read);
+    let stored = log.read_stored(options).await.unwrap();
+    let entries: Vec<Entry> = stored.entries.iter().flat_map(Lines::iter).map(entry_of).collect();
+    // Its budget counts more of a line.
+    assert!(entries.is_empty() == read.entries.is_empty() && read.entries.starts_with(&entries), "{entries:?} {read:?}");
+    assert_eq!((stored.gap, stored.head, stored.first), (gap, head, first));
+    if entries.len() == read.entries.len() {
+        assert_eq!((stored.next, stored.next_before), (next, next_before));
+    }
     read
+}
+
+/// What a line holds as it is stored.
+pub(super) fn entry_of(line: &[u8]) -> Entry {
+    let adopted = || line::parse_adopted(line).filter(|_| line::looks_adopted(line));
+    line::parse(line).and_then(|line| line.entry()).or_else(adopted).unwrap()
 }
 
 pub(super) fn texts(entries: &[Entry]) -> Vec<(Seq, String)> {

@@ -1,0 +1,155 @@
+//! What was found good in sealed segments. Nobody writes to those, so bytes that were judged once need no second look before
+//! they are sent as they lie, while the kernel says that the file has not changed.
+//!
+//! Its time of change tells another program's write, except within one step of the kernel's clock: what changed just now is
+//! not proven yet. Every line still carries its sum, for who receives it.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::cursor::Seq;
+use crate::error::Result;
+use crate::follow::Budget;
+use crate::fs::line;
+use crate::fs::log::view::{Mark, Still};
+use crate::fs::vfs::File;
+use crate::lines::Lines;
+use crate::run::PIECE;
+
+/// Proofs that are kept of a log, each of one segment.
+const KEPT: usize = 64;
+/// How long ago a file must have changed, in milliseconds: well above the step of any kernel's clock.
+const SETTLED: u64 = 2_000;
+
+/// A stretch of a sealed segment that is nothing but usual lines of entries, whose seqs rise by 1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Proof {
+    /// Where the first of the lines begins.
+    from: Mark,
+    /// What the file was like.
+    still: Still,
+    /// Where the last line ends, in bytes.
+    to: u64,
+}
+
+impl Proof {
+    /// Of the lines between two marks in a segment, which are `bytes` long together: they prove something only if there is
+    /// nothing else, and if the file was the same at both.
+    pub(crate) fn between(from: Mark, to: Mark, bytes: u64) -> Option<Self> {
+        let still = from.still.filter(|_| from.still == to.still)?;
+        let whole = (from.segment, from.file) == (to.segment, to.file) && from.offset + bytes == to.offset;
+        whole.then_some(Self { from, still, to: to.offset })
+    }
+
+    /// True where it speaks of what begins at `mark`.
+    pub(crate) fn covers(&self, mark: &Mark) -> bool {
+        let there = (mark.segment, mark.file, mark.still) == (self.from.segment, self.from.file, Some(self.still));
+        there && (self.from.offset..self.to).contains(&mark.offset)
+    }
+
+    /// The lines of `file`, which is still what it was, from `mark` on, up to the entry `last` and within the budget, which
+    /// counts bytes of lines; and where they end. None where the first one is longer than a piece.
+    pub(crate) fn read(&self, file: &File, mark: Mark, last: Seq, budget: Budget) -> Result<(Vec<Lines>, Mark)> {
+        let (mut runs, mut at, mut left) = (Vec::new(), mark, budget);
+        while at.offset < self.to && at.after < last && left.entries > 0 && left.bytes > 0 {
+            let mut text = vec![0; PIECE.min(usize::try_from(self.to - at.offset).unwrap_or(PIECE))];
+            let got = file.read_at(&mut text, at.offset)?;
+            text.truncate(got);
+            let wanted = left.entries.min(usize::try_from(last - at.after).unwrap_or(usize::MAX));
+            let Some((end, seq)) = cut(&text, at.after, wanted, left.bytes) else { break };
+            text.truncate(end);
+            left.entries -= usize::try_from(seq - at.after).unwrap_or(left.entries);
+            left.bytes = left.bytes.saturating_sub(end);
+            runs.push(Lines::new(at.after + 1, seq, text.into()));
+            at = Mark { after: seq, offset: at.offset + end as u64, ..at };
+        }
+        Ok((runs, at))
+    }
+}
+
+/// Where the lines that are wanted end in `text`, which begins with the entry after `after`, and the seq of the last: those
+/// that are whole, at most so many, and none behind the one that reaches so many bytes.
+fn cut(text: &[u8], after: Seq, entries: usize, bytes: usize) -> Option<(usize, Seq)> {
+    let whole = memchr::memrchr(b'\n', text)? + 1;
+    let reached = text.get(bytes.saturating_sub(1)..whole).and_then(|rest| memchr::memchr(b'\n', rest));
+    let end = reached.map_or(whole, |newline| bytes.saturating_sub(1) + newline + 1);
+    let start = memchr::memrchr(b'\n', text.get(..end - 1)?).map_or(0, |newline| newline + 1);
+    let last = line::plain(text.get(start..end - 1)?)?.seq;
+    if last.checked_sub(after).filter(|&count| count > 0)? <= entries as u64 {
+        return Some((end, last));
+    }
+    let newline = memchr::memchr_iter(b'\n', text).nth(entries.checked_sub(1)?)?;
+    Some((newline + 1, after + entries as u64))
+}
+
+#[derive(Default)]
+pub(crate) struct Proofs {
+    kept: Mutex<VecDeque<Proof>>,
+    /// Reads that went by one.
+    #[cfg(test)]
+    pub(crate) used: std::sync::atomic::AtomicUsize,
+}
+
+impl Proofs {
+    fn held(&self) -> MutexGuard<'_, VecDeque<Proof>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is proven of that which begins at `mark`.
+    pub(crate) fn find(&self, mark: &Mark) -> Option<Proof> {
+        self.held().iter().find(|proof| proof.covers(mark)).copied()
+    }
+
+    /// Adds what was found at `now`, in unix milliseconds. A proof that ends where it begins becomes longer; another one of
+    /// the same segment goes.
+    pub(crate) fn add(&self, found: Proof, now: u64) {
+        if found.still.changed_ns / 1_000_000 + SETTLED > now {
+            return;
+        }
+        let mut proofs = self.held();
+        let longer = |proof: &&mut Proof| {
+            proof.still == found.still && proof.from.file == found.from.file && proof.to == found.from.offset
+        };
+        if let Some(proof) = proofs.iter_mut().find(longer) {
+            proof.to = found.to;
+            return;
+        }
+        proofs.retain(|proof| proof.from.segment != found.from.segment);
+        if proofs.len() == KEPT {
+            proofs.pop_front();
+        }
+        proofs.push_back(found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::line::{UnitEnd, push_entry};
+    use crate::log::Data;
+
+    #[test]
+    fn lines_are_cut_where_they_are_wanted() {
+        let mut text = Vec::new();
+        let ends: Vec<usize> = (5..=8)
+            .map(|seq| {
+                push_entry(&mut text, seq, 1, 0, UnitEnd::default(), &Data::Json(crate::json::Json::parse(b"1").unwrap()));
+                text.len()
+            })
+            .collect();
+        let all = (ends[3], 8);
+        assert_eq!(cut(&text, 4, 100, 10_000), Some(all));
+        assert_eq!(cut(&text, 4, 4, ends[3]), Some(all));
+        assert_eq!(cut(&text, 4, 3, 10_000), Some((ends[2], 7)));
+        // The one that reaches the bytes is the last.
+        assert_eq!(cut(&text, 4, 100, ends[2] + 1), Some(all));
+        assert_eq!(cut(&text, 4, 100, ends[2]), Some((ends[2], 7)));
+        assert_eq!(cut(&text, 4, 100, 1), Some((ends[0], 5)));
+        assert_eq!(cut(&text, 4, 1, ends[1]), Some((ends[0], 5)));
+        // What comes last may not be whole.
+        assert_eq!(cut(&text[..ends[1] + 3], 4, 100, 10_000), Some((ends[1], 6)));
+        assert_eq!(cut(&text[..ends[0] - 1], 4, 100, 10_000), None);
+        assert_eq!(cut(&text[..ends[0] - 1], 4, 100, 1), None);
+        assert_eq!(cut(&text, 8, 100, 10_000), None, "they are not those behind 8");
+    }
+}

@@ -1,0 +1,139 @@
+//! What was found good is sent again without a look, as long as nobody wrote to it.
+
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::rig::{Rig, append, entry_of};
+use crate::clock::{Clock, ManualClock};
+use crate::cursor::Cursor;
+use crate::fs::FsOptions;
+use crate::fs::log::FsLog;
+use crate::lines::Lines;
+use crate::log::{AppendLog, ReadOptions};
+
+/// With some segments, made long before the time that `clock` tells.
+async fn rig(clock: Arc<dyn Clock>) -> Rig {
+    let rig = Rig::with(FsOptions { clock, segment_bytes: 200_000, ..FsOptions::default() });
+    for n in 0..500 {
+        let texts: Vec<_> = (0..1 + n % 9).map(|part| format!("[{n},{part},\"{}\"]", "x".repeat(n))).collect();
+        append(&rig.history(), &texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    }
+    assert!(rig.sealed().len() >= 3, "{:?}", rig.sealed());
+    rig
+}
+
+fn later() -> Arc<dyn Clock> {
+    Arc::new(ManualClock::new(4_000_000_000_000))
+}
+
+fn used(log: &FsLog) -> usize {
+    log.core().proofs.used.load(Ordering::SeqCst)
+}
+
+/// All that readers are sent, and the seqs before which there is a gap.
+async fn whole(log: &FsLog, limit: usize, max_bytes: usize) -> (Vec<u8>, Vec<u64>) {
+    let (mut text, mut gaps, mut since) = (Vec::new(), Vec::new(), None);
+    loop {
+        let page = log.read_stored(ReadOptions { since, limit, max_bytes, ..ReadOptions::default() }).await.unwrap();
+        let count: usize = page.entries.iter().map(|lines| lines.iter().count()).sum();
+        assert!(count <= limit, "{count} of {limit}");
+        let bytes: Vec<usize> = page.entries.iter().flat_map(Lines::iter).map(|line| line.len() + 1).collect();
+        assert!(bytes.iter().rev().skip(1).sum::<usize>() < max_bytes, "{bytes:?} for {max_bytes}");
+        for lines in &page.entries {
+            let seqs: Vec<_> = lines.iter().map(|line| entry_of(line).seq).collect();
+            assert_eq!(seqs, (lines.first()..=lines.last()).collect::<Vec<_>>());
+            text.extend_from_slice(lines.text());
+        }
+        gaps.extend(page.gap.map(|gap| gap.resumes_after.seq));
+        if page.next == Some(page.head) {
+            return (text, gaps);
+        }
+        since = page.next.map(Into::into);
+    }
+}
+
+#[tokio::test]
+async fn it_is_sent_as_it_lies_within_every_budget() {
+    let rig = rig(later()).await;
+    let log = rig.history();
+    let (first, gaps) = whole(&log, 100, 20_000).await;
+    assert_eq!((used(&log), gaps), (0, vec![]));
+    let lies: String = rig.sealed().iter().map(|name| rig.text(&format!("history.d/{name}"))).collect();
+    let lies = lies + &rig.text("history.jsonl");
+    let entries: String =
+        lies.split_inclusive('\n').filter(|line| line.starts_with("{\"seq\"") && line.contains("\"data\"")).collect();
+    assert!(first == entries.as_bytes());
+    for (limit, max_bytes) in [(100, 20_000), (7, 20_000), (10_000, 150_000), (3, 1_000), (10_000, 64 << 10)] {
+        for _ in 0..2 {
+            assert!(whole(&log, limit, max_bytes).await == (first.clone(), vec![]), "{limit} {max_bytes}");
+        }
+    }
+    assert!(used(&log) > 100, "{}", used(&log));
+}
+
+#[tokio::test]
+async fn an_edit_is_seen() {
+    let rig = rig(later()).await;
+    let log = rig.history();
+    let good = whole(&log, 100, 20_000).await;
+    assert_eq!(whole(&log, 100, 20_000).await, good);
+    let before = used(&log);
+    assert!(before > 10);
+    let file = format!("history.d/{}", rig.sealed()[1]);
+    let mut bytes = rig.text(&file).into_bytes();
+    let (at, was) = (bytes.len() / 2, bytes[bytes.len() / 2]);
+    bytes[at] ^= 1;
+    rig.write(&file, &bytes);
+    // By who goes on where others had stopped.
+    let marks: Vec<_> = (0..log.status().await.unwrap().head.seq).filter(|&seq| log.core().marks.find(seq).is_some()).collect();
+    assert!(marks.len() > 10);
+    for &seq in marks.iter().rev() {
+        let since = Some(Cursor::bare(seq));
+        let page = log.read_stored(ReadOptions { since, limit: 100, max_bytes: 20_000, ..ReadOptions::default() }).await.unwrap();
+        page.entries.iter().flat_map(Lines::iter).for_each(|line| drop(entry_of(line)));
+    }
+    let (text, gaps) = whole(&log, 100, 20_000).await;
+    assert!(gaps.len() == 1 && text.len() < good.0.len(), "{gaps:?}");
+    // And so it is the next time.
+    assert_eq!(whole(&log, 100, 20_000).await, (text, gaps));
+    bytes[at] = was;
+    rig.write(&file, &bytes);
+    assert_eq!(whole(&log, 100, 20_000).await, good);
+    assert_eq!(whole(&log, 100, 20_000).await, good);
+    assert!(used(&log) > before);
+}
+
+/// The kernel's clock may not have gone on since: another write would not show.
+#[tokio::test]
+async fn what_changed_just_now_is_not_proven() {
+    let clock = Arc::new(ManualClock::new(0));
+    let rig = rig(clock.clone()).await;
+    let log = rig.history();
+    let changed = std::fs::metadata(rig.path(&format!("history.d/{}", rig.sealed()[0]))).unwrap();
+    let changed = u64::try_from(changed.ctime() * 1_000 + changed.ctime_nsec() / 1_000_000).unwrap();
+    for (passed, proven) in [(1_900, false), (600_000, true)] {
+        clock.set(changed + passed);
+        for _ in 0..2 {
+            drop(whole(&log, 100, 20_000).await);
+        }
+        assert_eq!(used(&log) > 0, proven, "{passed}");
+    }
+}
+
+/// A line that does not count lies between two that do.
+#[tokio::test]
+async fn only_lines_that_follow_each_other_are_proven() {
+    let mut rig = rig(later()).await;
+    let file = format!("history.d/{}", rig.sealed()[0]);
+    let text = rig.text(&file);
+    let lines: Vec<_> = text.split_inclusive('\n').collect();
+    rig.write(&file, [&lines[..9], &lines[8..]].concat().concat());
+    rig.reopen().await;
+    let log = rig.history();
+    for limit in [1, 2, 3, 4] {
+        let first = whole(&log, limit, 20_000).await;
+        assert_eq!(whole(&log, limit, 20_000).await, first, "{limit}");
+    }
+    assert!(used(&log) > 100);
+}
