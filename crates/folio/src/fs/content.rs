@@ -23,11 +23,6 @@ pub(crate) fn etag_of(file: &File) -> VfsResult<Etag> {
     }
 }
 
-/// How a file with this tag is told apart later.
-pub(crate) fn seen(meta: &Meta, etag: Etag) -> Seen {
-    if meta.size <= READ_TO_TELL { Seen::Bytes(etag) } else { large(meta) }
-}
-
 /// How a file is told apart, with its tag where it is small enough to be read for that.
 pub(crate) fn look(file: &File) -> VfsResult<(Seen, Option<Etag>)> {
     let meta = file.meta()?;
@@ -38,6 +33,7 @@ pub(crate) fn look(file: &File) -> VfsResult<(Seen, Option<Etag>)> {
     Ok((Seen::Bytes(etag), Some(etag)))
 }
 
-fn large(meta: &Meta) -> Seen {
+/// How a file is told apart that is not read for that.
+pub(crate) fn large(meta: &Meta) -> Seen {
     Seen::Large { inode: meta.inode, size: meta.size, changed_ns: meta.changed_ns }
 }

@@ -1,11 +1,21 @@
 //! Short work that may block, done by few threads one piece after the other: while they are busy, no piece costs the waking
-//! of a thread of its own.
+//! of a thread, and for a while after that they wait for more.
+//!
+//! One thread does it all as long as it keeps up: threads that wake each other up cost more than the work, where there are few
+//! processors and others need them, too. The next one comes when a piece was left lying.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::pace::Pace;
+
+/// How long a thread waits for more before it ends.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a piece may lie before another thread is called.
+const LATE: Duration = Duration::from_millis(3);
 
 type Piece = Box<dyn FnOnce() + Send>;
 
@@ -15,24 +25,32 @@ pub(crate) struct Crew {
     /// Most threads at a time.
     most: usize,
     state: Mutex<State>,
+    called: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Piece>,
+    /// Each with when it came.
+    queue: VecDeque<(Instant, Piece)>,
+    /// Threads that there are.
     working: usize,
+    /// Those of them that wait.
+    waiting: usize,
+    /// Those of them that are to stop waiting and have not yet.
+    calls: usize,
 }
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("queue", &self.queue.len()).field("working", &self.working).finish()
+        let Self { queue, working, waiting, calls: _ } = self;
+        f.debug_struct("State").field("queue", &queue.len()).field("working", working).field("waiting", waiting).finish()
     }
 }
 
 impl Crew {
     /// Nobody works yet.
     pub(crate) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, state: Mutex::default() })
+        Arc::new(Self { most, state: Mutex::default(), called: Condvar::new() })
     }
 
     fn held(&self) -> MutexGuard<'_, State> {
@@ -41,15 +59,32 @@ impl Crew {
 
     /// Has `piece` done, whoever waits for it. Must be called on an async runtime.
     pub(crate) fn take(self: &Arc<Self>, piece: impl FnOnce() + Send + 'static) {
+        let now = Instant::now();
         let mut state = self.held();
-        state.queue.push_back(Box::new(piece));
+        let kept_up = state.queue.front().is_none_or(|(came, _)| now.duration_since(*came) < LATE);
+        state.queue.push_back((now, Box::new(piece)));
+        // One is at work, or will be.
+        if kept_up && state.working > state.waiting - state.calls {
+            return;
+        }
+        if state.waiting > state.calls {
+            state.calls += 1;
+            drop(state);
+            self.called.notify_one();
+            return;
+        }
         if state.working >= self.most {
             return;
         }
         state.working += 1;
         drop(state);
         let worker = Worker { crew: Arc::clone(self), done: false };
-        drop(Pace::here().start(move || drop(worker)));
+        match Pace::here() {
+            // Where the system has no room for another thread, this one does it.
+            Pace::Thread => drop(thread::Builder::new().name("folio-crew".into()).spawn(move || worker.stay())),
+            #[cfg(test)]
+            pace @ Pace::Inline => drop(pace.start(move || drop(worker))),
+        }
     }
 }
 
@@ -60,10 +95,31 @@ struct Worker {
 }
 
 impl Worker {
+    /// Works until there was nothing to do for a while.
+    fn stay(self) {
+        loop {
+            let mut state = self.crew.held();
+            if let Some((_, piece)) = state.queue.pop_front() {
+                drop(state);
+                carry_out(piece);
+                continue;
+            }
+            state.waiting += 1;
+            let uncalled = |state: &mut State| state.calls == 0;
+            let (mut state, _) =
+                self.crew.called.wait_timeout_while(state, PATIENCE, uncalled).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+            if state.calls == 0 {
+                return;
+            }
+            state.calls -= 1;
+        }
+    }
+
     /// What is to be done next. Where there is nothing, this one has ended: whoever brings more finds that.
     fn next(&mut self) -> Option<Piece> {
         let mut state = self.crew.held();
-        let piece = state.queue.pop_front();
+        let piece = state.queue.pop_front().map(|(_, piece)| piece);
         if piece.is_none() && !std::mem::replace(&mut self.done, true) {
             state.working -= 1;
         }
@@ -72,13 +128,17 @@ impl Worker {
 }
 
 impl Drop for Worker {
-    /// Works; here, so that it is done also where a runtime ends and drops what it was to begin.
+    /// What came meanwhile is done.
     fn drop(&mut self) {
         while let Some(piece) = self.next() {
-            // Who waits for it sees that it is gone; the others are done.
-            let _ = catch_unwind(AssertUnwindSafe(piece));
+            carry_out(piece);
         }
     }
+}
+
+/// Who waits for a piece that panics sees that it is gone; the others are done.
+fn carry_out(piece: Piece) {
+    let _ = catch_unwind(AssertUnwindSafe(piece));
 }
 
 #[cfg(test)]
@@ -111,6 +171,41 @@ mod tests {
         got.sort_unstable();
         assert_eq!(got, (0..2_000).collect::<Vec<_>>());
         assert!((1..=3).contains(&most.load(Ordering::SeqCst)));
+    }
+
+    /// Nobody does what was queued behind one that does not end, until somebody brings more.
+    #[tokio::test]
+    async fn one_that_does_not_end_does_not_hold_up_the_others() {
+        let crew = Crew::new(2);
+        let (end, ended) = mpsc::channel::<()>();
+        let (done, all) = mpsc::channel();
+        crew.take(move || drop(ended.recv()));
+        for n in 0.. {
+            let done = done.clone();
+            crew.take(move || drop(done.send(n)));
+            if let Ok(first) = all.try_recv() {
+                assert_eq!(first, 0);
+                break;
+            }
+            std::thread::yield_now();
+        }
+        drop(end);
+    }
+
+    #[test]
+    fn threads_wait_for_more_and_are_called() {
+        let crew = Crew::new(4);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _on = runtime.enter();
+        let (done, all) = mpsc::channel();
+        for _ in 0..5_000 {
+            let done = done.clone();
+            crew.take(move || done.send(std::thread::current().id()).unwrap());
+            // Now it waits for more, or is about to.
+            all.recv().unwrap();
+        }
+        let state = crew.held();
+        assert!((1..=4).contains(&state.working) && state.calls <= state.waiting, "{state:?}");
     }
 
     #[test]

@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 /// What became of a file that was put or removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Replaced {
-    /// Of the file now; `None` once it is removed.
-    pub(crate) meta: Option<Meta>,
+    /// Of the file now, where its bytes alone don't tell it apart; `None` once it is removed.
+    pub(crate) large: Option<Meta>,
     /// Another program had changed it meanwhile: what it put there lies in quarantine.
     pub(crate) conflict: bool,
 }
@@ -22,17 +22,27 @@ pub(crate) struct Replaced {
 pub(crate) fn prepare_put(store: &Store, base: &Dir, rel: &str, prepared: Prepared, before: Option<Before>) -> Result<Step> {
     let what = store.shown(base, rel);
     // What was read there was a file.
-    if before.is_none()
-        && let Ok(Some(meta)) = base.stat(rel)
-        && meta.kind != Kind::File
-    {
-        return Err(Error::PathConflict { path: what, why: format!("a {} stands there", meta.kind).into() });
+    if before.is_none() {
+        refuse_what_is_no_file(base, rel, &what)?;
     }
     let folder = match rel.rsplit_once('/') {
         Some((folder, _)) => store.folder(base, folder)?,
         None => base.clone(),
     };
     Ok(prepared.put(what, folder, before))
+}
+
+/// Refuses to put a file where something else stands: at `rel` below `base`, which is `what` in the root.
+///
+/// # Errors
+/// [`Error::PathConflict`].
+pub(crate) fn refuse_what_is_no_file(base: &Dir, rel: &str, what: &str) -> Result<()> {
+    match base.stat(rel) {
+        Ok(Some(meta)) if meta.kind != Kind::File => {
+            Err(Error::PathConflict { path: what.to_owned(), why: format!("a {} stands there", meta.kind).into() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes ready that the file `rel` below `base`, which is `before`, is removed. Folders stay.
@@ -58,9 +68,9 @@ impl Replaced {
     /// What the effect of such a step, the first of `effects`, tells.
     pub(crate) fn of(effects: &[Effect]) -> Self {
         match effects.first() {
-            Some(Effect::Placed { meta, conflict }) => Self { meta: Some(*meta), conflict: *conflict },
-            Some(Effect::Gone { conflict }) => Self { meta: None, conflict: *conflict },
-            Some(Effect::Done | Effect::Installed(_) | Effect::Replaced) | None => Self { meta: None, conflict: false },
+            Some(Effect::Placed { large, conflict }) => Self { large: *large, conflict: *conflict },
+            Some(Effect::Gone { conflict }) => Self { large: None, conflict: *conflict },
+            Some(Effect::Done | Effect::Installed(_) | Effect::Replaced) | None => Self { large: None, conflict: false },
         }
     }
 }

@@ -53,6 +53,14 @@ impl Scope {
         }
     }
 
+    /// The folder of the documents, relative to the root.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::Project(id) => format!("{id}/{META}"),
+            Self::Shared | Self::Collection(_) => self.docs(),
+        }
+    }
+
     /// The file of a document, relative to the base.
     pub(crate) fn doc(&self, key: &DocKey) -> String {
         format!("{}/{}", self.docs(), doc_name(key))

@@ -18,7 +18,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::temp::TempFile;
-use super::vfs::{Access, Blank, Blanking, Dir, File, Stamp, VfsResult};
+use super::vfs::{Access, Blank, Blanking, Dir, File, Meta, Stamp, VfsResult};
 
 /// Most files that rest or are ready: what two checkpoints may leave, with what is written while they run.
 const FILES: usize = 4_096;
@@ -78,12 +78,12 @@ impl Spares {
             let spare = self.held().ready.pop();
             let Some(spare) = spare else { break };
             match self.open(&spare) {
-                Some(file) => {
+                Some((file, meta)) => {
                     #[cfg(test)]
                     {
                         self.held().used += 1;
                     }
-                    return Ok(TempFile::blank(&self.folder, spare.name, file, spare.blank.size));
+                    return Ok(TempFile::blank(&self.folder, spare.name, file, meta));
                 }
                 None => self.remove(&spare.name),
             }
@@ -97,9 +97,10 @@ impl Spares {
     }
 
     /// Opens a spare; `None` where it is not any more what it was.
-    fn open(&self, spare: &Spare) -> Option<File> {
-        let (file, meta) = self.folder.open_with_meta(&spare.name, Access::ReadWrite).ok()??;
-        (Blank { id: meta.id(), size: meta.size } == spare.blank && meta.links == 1).then_some(file)
+    fn open(&self, spare: &Spare) -> Option<(File, Meta)> {
+        let found = self.folder.open_with_meta(&spare.name, Access::ReadWrite).ok()??;
+        let meta = &found.1;
+        (Blank { id: meta.id(), size: meta.size } == spare.blank && meta.links == 1).then_some(found)
     }
 
     /// Blanks what rests, where nobody can see it, and removes the rest. Call it before a sync of the whole file system,

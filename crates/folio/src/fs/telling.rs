@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::changes::{Seen, Writing};
-use super::content::seen;
+use super::content::large;
 use super::files::place;
 use super::replace::Replaced;
 use super::scope::Scope;
@@ -28,9 +28,10 @@ impl Telling {
 
     /// It is done: what is there has that tag now, or is gone.
     pub(in crate::fs) fn told(self, etag: Option<Etag>, replaced: Replaced) {
-        let seen = match (etag, replaced.meta) {
-            (Some(etag), Some(meta)) => seen(&meta, etag),
-            _ => Seen::Absent,
+        let seen = match (etag, &replaced.large) {
+            (Some(etag), None) => Seen::Bytes(etag),
+            (Some(_), Some(meta)) => large(meta),
+            (None, _) => Seen::Absent,
         };
         if etag.is_none() {
             self.prune();

@@ -5,7 +5,7 @@ use std::path::Path;
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::vfs::{Access, Dir, File, VfsError, VfsResult};
+use super::vfs::{Access, Dir, File, Meta, VfsError, VfsResult};
 
 /// A name that nothing has: 128 random bits in hex.
 pub(crate) fn fresh_name() -> VfsResult<String> {
@@ -32,6 +32,21 @@ pub(crate) struct TempFile {
     name: Unnamed,
     /// Bytes of NUL that it began with.
     blank: u64,
+    /// What is known of it without asking.
+    made: Option<Made>,
+}
+
+/// What a file keeps while its bytes change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Made {
+    pub(crate) id: (u64, u64),
+    pub(crate) mode: u32,
+}
+
+impl From<Meta> for Made {
+    fn from(meta: Meta) -> Self {
+        Self { id: meta.id(), mode: meta.mode }
+    }
 }
 
 /// The name that it has meanwhile.
@@ -47,12 +62,13 @@ impl TempFile {
     pub(crate) fn new(folder: &Dir) -> VfsResult<Self> {
         let name = fresh_name()?;
         let file = folder.create_new(&name, Access::Append)?;
-        Ok(Self { file, name: Unnamed { folder: folder.clone(), name, named: false }, blank: 0 })
+        Ok(Self { file, name: Unnamed { folder: folder.clone(), name, named: false }, blank: 0, made: None })
     }
 
-    /// One of `blank` bytes of NUL that has the name `name` in `folder` already, opened for reading and writing.
-    pub(crate) fn blank(folder: &Dir, name: String, file: File, blank: u64) -> Self {
-        Self { file, name: Unnamed { folder: folder.clone(), name, named: false }, blank }
+    /// One of NUL that has the name `name` in `folder` already, opened for reading and writing.
+    pub(crate) fn blank(folder: &Dir, name: String, file: File, meta: Meta) -> Self {
+        let name = Unnamed { folder: folder.clone(), name, named: false };
+        Self { file, name, blank: meta.size, made: Some(meta.into()) }
     }
 
     /// A second name for the file `name` in `from`; `None` where there is none.
@@ -66,12 +82,17 @@ impl TempFile {
             linked => linked?,
         }
         let name = Unnamed { folder: folder.clone(), name: second, named: false };
-        Ok(folder.open(&name.name, Access::Read)?.map(|file| Self { file, name, blank: 0 }))
+        Ok(folder.open(&name.name, Access::Read)?.map(|file| Self { file, name, blank: 0, made: None }))
     }
 
     /// The file.
     pub(crate) fn file(&self) -> &File {
         &self.file
+    }
+
+    /// What it keeps.
+    pub(crate) fn made(&self) -> VfsResult<Made> {
+        self.made.map_or_else(|| Ok(self.file.meta()?.into()), Ok)
     }
 
     /// So many bytes were written from its begin on, and that is all: what it had beyond is cut off.

@@ -1,7 +1,7 @@
 //! One document of an open scope.
 
 use super::super::replace;
-use super::super::scope::Scope;
+use super::super::scope::{Scope, doc_name};
 use super::super::store::Store;
 use super::super::txn::{Prepared, Step};
 use super::super::vfs::{Dir, VfsResult};
@@ -16,8 +16,10 @@ use crate::name::DocKey;
 /// One document of an open scope. For writing, hold the lock of its path.
 pub(in crate::fs) struct Slot<'a> {
     store: &'a Store,
-    base: Dir,
-    rel: String,
+    scope: &'a Scope,
+    /// The folder of the documents, if it is there.
+    folder: Option<Dir>,
+    name: String,
 }
 
 /// What a call on a document comes to, for who carries it out.
@@ -35,16 +37,22 @@ impl<T> Decided<T> {
 }
 
 impl<'a> Slot<'a> {
-    pub(in crate::fs) fn new(store: &'a Store, scope: &Scope, key: &DocKey) -> Result<Self> {
-        let (base, rel) = (scope.base(store)?, scope.doc(key));
-        store.folding.check(&base, &rel, NameKind::Key)?;
-        Ok(Self { store, base, rel })
+    pub(in crate::fs) fn new(store: &'a Store, scope: &'a Scope, key: &DocKey) -> Result<Self> {
+        let folder = match store.root.dir(scope.place()) {
+            Err(error) if error.foreign() || error.missing() => None,
+            folder => folder?,
+        };
+        if folder.is_none() || store.folding.folds() {
+            store.folding.check(&scope.base(store)?, &scope.doc(key), NameKind::Key)?;
+        }
+        Ok(Self { store, scope, folder, name: doc_name(key) })
     }
 
     /// What is there.
     pub(in crate::fs) fn read(&self) -> Result<Option<Stored>> {
+        let Some(folder) = &self.folder else { return Ok(None) };
         // One byte more than a document may have: the newline.
-        Ok(Stored::read(&self.base, &self.rel, self.store.options.limits.body.saturating_add(1))?)
+        Ok(Stored::read(folder, &self.name, self.store.options.limits.body.saturating_add(1))?)
     }
 
     /// Makes ready that it becomes `value`, if it is as `condition` says. Changes nothing.
@@ -85,9 +93,12 @@ impl<'a> Slot<'a> {
         if !condition.holds(tag) {
             return Ok(Decided::nothing(DeleteOutcome::Precondition { current: tag }));
         }
-        let step = match &current {
-            Some(current) => self.prepare_remove(current)?,
-            None => None,
+        let step = match (&current, &self.folder) {
+            (Some(current), Some(folder)) => {
+                let step = Step::delete(self.shown(), folder.clone(), current.before());
+                Some(step.map_err(|error| error.writing(&self.shown()))?)
+            }
+            _ => None,
         };
         let outcome = DeleteOutcome::Deleted(step.is_some());
         Ok(Decided { change: step.map(|step| (step, None)), outcome })
@@ -99,8 +110,16 @@ impl<'a> Slot<'a> {
         let bytes = [value.as_str().as_bytes(), b"\n"].concat();
         let etag = Etag::of(&bytes);
         let prepared = self.prepare(current, bytes, etag).map_err(|error| error.writing(&self.shown()))?;
-        let before = current.map(Stored::before);
-        Ok((replace::prepare_put(self.store, &self.base, &self.rel, prepared, before)?, etag))
+        let (before, what) = (current.map(Stored::before), self.shown());
+        let folder = match &self.folder {
+            Some(folder) => folder.clone(),
+            None => self.store.folder(&self.scope.base(self.store)?, &self.scope.docs())?,
+        };
+        // What was read there was a file.
+        if before.is_none() {
+            replace::refuse_what_is_no_file(&folder, &self.name, &what)?;
+        }
+        Ok((prepared.put(what, folder, before), etag))
     }
 
     fn prepare(&self, current: Option<&Stored>, bytes: Vec<u8>, etag: Etag) -> VfsResult<Prepared> {
@@ -115,12 +134,8 @@ impl<'a> Slot<'a> {
         Ok(prepared)
     }
 
-    /// The step that removes what is there, which was read as `current`.
-    fn prepare_remove(&self, current: &Stored) -> Result<Option<Step>> {
-        replace::prepare_remove(self.store, &self.base, &self.rel, current.before())
-    }
-
+    /// Its path in the root.
     fn shown(&self) -> String {
-        self.store.shown(&self.base, &self.rel)
+        format!("{}/{}", self.scope.place(), self.name)
     }
 }

@@ -120,7 +120,7 @@ pub(in crate::fs) async fn receive(store: &Arc<Store>, what: &str, mut body: Byt
                 growing.end(&pieces)?;
                 store.settle_content(&growing.temp, growing.inline.is_some())
             })?;
-            whole.try_map(|whole| Ok(Written::of(whole.temp, whole.inline)?.tagged(etag)))
+            whole.try_map(|whole| Ok(Written::of(whole.temp, whole.inline, whole.len)?.tagged(etag)))
         };
         return step(store, what, finish).await;
     };
@@ -133,7 +133,7 @@ pub(in crate::fs) async fn receive(store: &Arc<Store>, what: &str, mut body: Byt
             growing.end(&pieces)?;
             store.settle_bytes(&growing.temp, growing.inline.is_some())
         })?;
-        whole.try_map(|whole| Written::of(whole.temp, whole.inline))
+        whole.try_map(|whole| Written::of(whole.temp, whole.inline, whole.len))
     });
     let (written, named, etag) = join3(written, named, hashed).await;
     let (written, (), etag) = (written?, named?, etag?);

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::op::{Before, Body, Id, Op, Place};
 use super::room::Room;
 use super::{Means, Step};
+use crate::fs::content::READ_TO_TELL;
 use crate::fs::journal::{Dirty, Held};
 use crate::fs::quarantine::Quarantine;
 use crate::fs::spares::Displaced;
@@ -29,8 +30,9 @@ pub(crate) struct Ground {
 pub(crate) enum Effect {
     Done,
     /// The file has its name. `conflict`: another program had put something else there meanwhile; that lies in quarantine.
+    /// `large`: what it is like, where its bytes alone don't tell it apart.
     Placed {
-        meta: Meta,
+        large: Option<Meta>,
         conflict: bool,
     },
     /// The file is gone.
@@ -54,9 +56,11 @@ impl Ground {
                 dirty.garbage.extend(spilled.map(|temp| Displaced { name: temp.leave().1, bytes, again: false }));
                 Ok(appended)
             }
-            (Op::Put { path, before, .. }, Means::Placed { temp, folder }) => {
+            (Op::Put { path, before, body, .. }, Means::Placed { temp, folder }) => {
                 dirty.everything = true;
-                self.put(&path, before, temp, folder, dirty)
+                let (file, conflict) = self.put(&path, before, temp, folder, dirty)?;
+                let large = if body.len() > READ_TO_TELL { Some(file.meta()?) } else { None };
+                Ok(Effect::Placed { large, conflict })
             }
             (Op::Delete { path, temp, before }, Means::Folder(folder)) => {
                 dirty.everything = true;
@@ -123,7 +127,15 @@ impl Ground {
         }
     }
 
-    fn put(&self, path: &str, before: Option<Before>, temp: TempFile, mut folder: Dir, dirty: &mut Dirty) -> VfsResult<Effect> {
+    /// The file, and whether that was a conflict.
+    fn put(
+        &self,
+        path: &str,
+        before: Option<Before>,
+        temp: TempFile,
+        mut folder: Dir,
+        dirty: &mut Dirty,
+    ) -> VfsResult<(File, bool)> {
         let (file, temp) = temp.leave();
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
         let mut attempt = 0;
@@ -140,7 +152,7 @@ impl Ground {
             false => false,
             true => self.keep_unless(before, path, &temp, dirty)?,
         };
-        Ok(Effect::Placed { meta: file.meta()?, conflict })
+        Ok((file, conflict))
     }
 
     /// Gives a temporary file its real name. True: what stood there has the temporary name now.

@@ -4,8 +4,8 @@ use super::op::{Before, Body, Op, Place};
 use super::{Means, Step};
 use crate::etag::Etag;
 use crate::fs::store::Store;
-use crate::fs::temp::{TempFile, fresh_name};
-use crate::fs::vfs::{Dir, Meta, VfsResult};
+use crate::fs::temp::{Made, TempFile, fresh_name};
+use crate::fs::vfs::{Dir, VfsResult};
 
 /// Up to so many bytes of a document or file go into the journal itself; more lie in a synced temporary file.
 pub(crate) const INLINE: usize = 64 << 10;
@@ -19,26 +19,29 @@ pub(crate) struct Prepared {
     /// The bytes, where they are few; else the file is synced.
     inline: Option<Vec<u8>>,
     pub(crate) etag: Etag,
-    meta: Meta,
+    made: Made,
+    len: u64,
 }
 
 /// A temporary file that is written, and synced where its bytes are not `inline`.
 pub(crate) struct Written {
     temp: TempFile,
     inline: Option<Vec<u8>>,
-    meta: Meta,
+    made: Made,
+    len: u64,
 }
 
 impl Written {
-    pub(crate) fn of(temp: TempFile, inline: Option<Vec<u8>>) -> VfsResult<Self> {
-        let meta = temp.file().meta()?;
-        Ok(Self { temp, inline, meta })
+    /// It holds `len` bytes.
+    pub(crate) fn of(temp: TempFile, inline: Option<Vec<u8>>, len: u64) -> VfsResult<Self> {
+        let made = temp.made()?;
+        Ok(Self { temp, inline, made, len })
     }
 
     /// `etag`: of its bytes.
     pub(crate) fn tagged(self, etag: Etag) -> Prepared {
-        let Self { temp, inline, meta } = self;
-        Prepared { temp, inline, etag, meta }
+        let Self { temp, inline, made, len } = self;
+        Prepared { temp, inline, etag, made, len }
     }
 }
 
@@ -46,31 +49,32 @@ impl Prepared {
     /// Writes `bytes` into a temporary file.
     pub(crate) fn of(store: &Store, bytes: Vec<u8>, etag: Etag) -> VfsResult<Self> {
         let temp = store.content_temp()?;
+        let len = bytes.len() as u64;
         temp.file().append_all(&bytes)?;
-        temp.ends_at(bytes.len() as u64)?;
+        temp.ends_at(len)?;
         let inline = (bytes.len() <= INLINE).then_some(bytes);
         store.settle_content(&temp, inline.is_some())?;
-        Ok(Written::of(temp, inline)?.tagged(etag))
+        Ok(Written::of(temp, inline, len)?.tagged(etag))
     }
 
     /// Sets the permission bits.
     pub(crate) fn set_mode(&mut self, mode: u32) -> VfsResult<()> {
-        if self.meta.mode != mode {
+        if self.made.mode != mode {
             self.temp.file().set_mode(mode)?;
-            self.meta.mode = mode;
+            self.made.mode = mode;
         }
         Ok(())
     }
 
     /// The step that gives it the name `name` in `folder`, which is `path` in the root. `before` stands there now.
     pub(crate) fn put(self, path: String, folder: Dir, before: Option<Before>) -> Step {
-        let meta = self.meta;
+        let Made { id, mode } = self.made;
         let name = self.temp.name().to_owned();
         let body = match self.inline {
             Some(bytes) => Body::Inline(bytes),
-            None => Body::Temp { name: name.clone(), len: meta.size },
+            None => Body::Temp { name: name.clone(), len: self.len },
         };
-        let op = Op::Put { path, temp: name, id: meta.id(), mode: meta.mode, after: self.etag, before, body };
+        let op = Op::Put { path, temp: name, id, mode, after: self.etag, before, body };
         Step { op, means: Means::Placed { temp: self.temp, folder } }
     }
 }
