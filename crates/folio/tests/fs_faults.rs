@@ -211,7 +211,8 @@ fn leave(root: &Path, free: usize) -> Outcome {
     while std::fs::write(&filler, vec![0; size]).is_err() {
         size -= 4 << 10;
     }
-    Ok(std::fs::write(&filler, vec![0; size.saturating_sub(free)])?)
+    // Not written anew: the store may take what is free for a moment.
+    Ok(std::fs::OpenOptions::new().write(true).open(&filler)?.set_len(size.saturating_sub(free) as u64)?)
 }
 
 /// Every kind of write to logs with every little room: each is done or refused, and nothing is in between.

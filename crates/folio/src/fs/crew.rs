@@ -179,7 +179,9 @@ mod tests {
         let crew = Crew::new(2);
         let (end, ended) = mpsc::channel::<()>();
         let (done, all) = mpsc::channel();
-        crew.take(move || drop(ended.recv()));
+        crew.take(move || {
+            let _ = ended.recv();
+        });
         for n in 0.. {
             let done = done.clone();
             crew.take(move || drop(done.send(n)));
