@@ -1,6 +1,5 @@
 //! The head of an answer, or a whole one, as text of the connection's own.
 
-use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use axum::response::{IntoResponse, Response};
@@ -13,6 +12,8 @@ use crate::{connection, cors, date, reply};
 #[derive(Default)]
 pub(super) struct Answer {
     text: String,
+    /// What follows the head of one that is ready-made.
+    body: String,
     date: Date,
 }
 
@@ -22,12 +23,20 @@ impl Answer {
         self.text.as_bytes()
     }
 
-    /// Begins one whose head is ready-made but for its end, up to which `head` has to write.
-    pub(super) fn ready_made(&mut self, head: std::fmt::Arguments<'_>, body: &str) {
+    /// One whose head is ready-made but for its end, up to which it is `head`. The body is text and numbers in turn.
+    pub(super) fn ready_made<const N: usize>(&mut self, head: [&str; 2], body: [(&str, u64); N], last: &str) {
+        let mut digits = itoa::Buffer::new();
+        self.body.clear();
+        for (text, number) in body {
+            self.body.push_str(text);
+            self.body.push_str(digits.format(number));
+        }
+        self.body.push_str(last);
         self.text.clear();
-        // Writing to a string cannot fail.
-        let _ = self.text.write_fmt(head);
-        self.end(Some(body.len()), body);
+        head.into_iter().for_each(|part| self.text.push_str(part));
+        let body = std::mem::take(&mut self.body);
+        self.end(Some(body.len()), &body);
+        self.body = body;
     }
 
     /// A refusal, whole.
@@ -52,11 +61,12 @@ impl Answer {
     }
 
     fn end(&mut self, length: Option<usize>, body: &str) {
-        let date = self.date.text();
         if let Some(length) = length {
-            let _ = write!(self.text, "content-length: {length}\r\n");
+            self.text.push_str("content-length: ");
+            self.text.push_str(itoa::Buffer::new().format(length));
+            self.text.push_str("\r\n");
         }
-        let _ = write!(self.text, "date: {date}\r\n\r\n{body}");
+        ["date: ", self.date.text(), "\r\n\r\n", body].into_iter().for_each(|part| self.text.push_str(part));
     }
 }
 

@@ -12,8 +12,8 @@ use crate::problem::Problem;
 use crate::state::App;
 use crate::{accept, append};
 
-/// The headers of every append but for its type, length and date, ready-made. A test holds them together with those of the stack.
-const COMMON: &str = "cache-control: no-store\r\nvary: Origin\r\nx-content-type-options: nosniff\r\n\
+/// How every answer to an append begins, up to its length and date. A test holds it together with that of the stack.
+const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncache-control: no-store\r\nvary: Origin\r\nx-content-type-options: nosniff\r\n\
     cross-origin-resource-policy: same-origin\r\ncontent-security-policy: sandbox\r\n";
 
 /// The appends of one connection.
@@ -71,9 +71,9 @@ impl Appender {
 
 fn tell(appended: &Appended, answer: &mut Answer) {
     let Appended { first, last, cursor, replayed } = appended;
-    let body = format!("{{\"first_seq\":{first},\"last_seq\":{last},\"cursor\":\"{cursor}\"}}\n");
     let replayed = if *replayed { "idempotency-replayed: true\r\n" } else { "" };
-    answer.ready_made(format_args!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{COMMON}{replayed}"), &body);
+    let body = [("{\"first_seq\":", *first), (",\"last_seq\":", *last), (",\"cursor\":\"", cursor.epoch), ("-", cursor.seq)];
+    answer.ready_made([HEAD, replayed], body, "\"}\n");
 }
 
 /// The entries of a body; `None` for one that the stack has to say something about.

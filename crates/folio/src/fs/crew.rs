@@ -184,7 +184,9 @@ mod tests {
         });
         for n in 0.. {
             let done = done.clone();
-            crew.take(move || drop(done.send(n)));
+            crew.take(move || {
+                let _ = done.send(n);
+            });
             if let Ok(first) = all.try_recv() {
                 assert_eq!(first, 0);
                 break;

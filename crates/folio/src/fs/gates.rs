@@ -32,7 +32,8 @@ impl Gates {
         Self { projects: StdMutex::default(), paths: (0..STRIPES).map(|_| Arc::default()).collect() }
     }
 
-    fn gate(&self, id: &ProjectId) -> Arc<RwLock<()>> {
+    /// The gate of a project, the same one as long as somebody holds it.
+    pub(crate) fn gate(&self, id: &ProjectId) -> Arc<RwLock<()>> {
         let mut projects = self.projects.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(gate) = projects.get(id).and_then(Weak::upgrade) {
             return gate;

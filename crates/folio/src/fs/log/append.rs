@@ -267,7 +267,7 @@ impl Disk {
         let (offset, id) = (newest.end, newest.id);
         let (body, spilled) = txn::lines(store, lines)?;
         let (first, epoch) = (self.head + 1, self.lineage.epoch());
-        let path = store.shown(&self.project, &self.paths.newest());
+        let path = self.place(store);
         let op = Op::Append { path, id, offset, epoch, first, last, body };
         let steps = vec![Step { op, means: Means::Writer(writer, spilled) }];
         Ok(Planned { steps, after: After::Grown { added } })

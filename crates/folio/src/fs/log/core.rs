@@ -8,13 +8,14 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{RwLock, oneshot, watch};
 
 use crate::cursor::{Position, Seq};
 use crate::error::{Error, NameKind, Result};
 use crate::fs::gates;
 use crate::fs::log::append::{Batch, Decided, Request};
 use crate::fs::log::disk::{Disk, Found, NewPiece};
+use crate::fs::log::last_use::LastUse;
 use crate::fs::log::lease::Lease;
 use crate::fs::log::marks::Marks;
 use crate::fs::log::paths::LogPaths;
@@ -98,6 +99,10 @@ pub(crate) struct LogCore {
     pub(crate) marks: Marks,
     pub(crate) proofs: Proofs,
     watch: watch::Sender<u64>,
+    /// Of the project.
+    gate: Arc<RwLock<()>>,
+    /// When somebody asked for it.
+    pub(crate) used: LastUse,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -109,6 +114,7 @@ impl LogCore {
         let paths = Arc::new(LogPaths::of(&name));
         let place = format!("{project}/{}", paths.newest());
         let (queue, idle, published) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let gate = store.gates.gate(&project);
         Self {
             store,
             project,
@@ -121,7 +127,14 @@ impl LogCore {
             marks: Marks::default(),
             proofs: Proofs::default(),
             watch: watch::Sender::new(0),
+            gate,
+            used: LastUse::new(),
         }
+    }
+
+    /// Waits until nobody needs the project to stand still.
+    pub(crate) async fn shared(&self) -> gates::Shared {
+        Arc::clone(&self.gate).read_owned().await
     }
 
     /// Hands an operation to the worker and waits for its answer. It is carried out also if the caller stops waiting.
@@ -536,7 +549,7 @@ impl LogCore {
 
     /// Looks at the files again. Not while the project is deleted or made: what was seen of it would be void.
     pub(crate) async fn reload(self: &Arc<Self>) -> Result<()> {
-        let gate = self.store.gates.shared(&self.project).await;
+        let gate = self.shared().await;
         self.ask(|reply| Op::Load { gate, reply }).await
     }
 

@@ -1,5 +1,6 @@
 //! A log as it lies on disk: what its first and last lines say, read without writing anything.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use crate::cursor::{Epoch, Seq};
@@ -10,6 +11,7 @@ use crate::fs::log::marker;
 use crate::fs::log::paths::{LogPaths, parse_sealed, sealed_name};
 use crate::fs::log::view::{NewestView, View};
 use crate::fs::segment::{Before, First, Kind, Opening, Stretch};
+use crate::fs::store::Store;
 use crate::fs::txn::Id;
 use crate::fs::vfs::{Access, Dir, File, Spot};
 use crate::lineage::{Bounds, Lineage};
@@ -80,6 +82,8 @@ impl Newest {
 pub(crate) struct Disk {
     pub(crate) project: Dir,
     pub(crate) paths: Arc<LogPaths>,
+    /// Of the newest segment in the root, once it was needed.
+    place: OnceCell<String>,
     pub(crate) newest: Option<Newest>,
     /// First seqs of the sealed segments, rising.
     pub(crate) sealed: Arc<Vec<Seq>>,
@@ -142,6 +146,7 @@ impl Disk {
         Self {
             project: project.clone(),
             paths: paths.clone(),
+            place: OnceCell::new(),
             newest: None,
             sealed: Arc::default(),
             lineage: Arc::new(Lineage::adopted()),
@@ -154,6 +159,11 @@ impl Disk {
             new_piece: Some(NewPiece::First),
             trouble: None,
         }
+    }
+
+    /// Where the newest segment lies in the root.
+    pub(crate) fn place(&self, store: &Store) -> String {
+        self.place.get_or_init(|| store.shown(&self.project, &self.paths.newest())).clone()
     }
 
     fn absent(&self) -> Result<Found> {

@@ -11,7 +11,7 @@
 //! | `quick` | appends that only make a segment longer, done on the committer's thread |
 //! | `lease` | a log held for a commit of several targets |
 //! | `core` | one log in use: one writer at a time, readers that never wait for it |
-//! | `set`, `list` | all logs of a root in use; all logs of a project |
+//! | `set`, `last_use`, `list` | all logs of a root in use; all logs of a project |
 
 pub(in crate::fs) mod append;
 pub(in crate::fs) mod core;
@@ -19,6 +19,7 @@ mod delete;
 mod disk;
 mod fork;
 mod keys;
+mod last_use;
 pub(in crate::fs) mod lease;
 mod list;
 mod marker;
@@ -33,7 +34,7 @@ mod set;
 mod tests;
 mod view;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -66,15 +67,24 @@ pub(crate) struct FsLog {
     logs: Arc<Logs>,
     project: ProjectId,
     name: LogName,
+    /// Its core, while that is kept.
+    known: Arc<Mutex<Weak<LogCore>>>,
 }
 
 impl FsLog {
     pub(crate) fn new(logs: Arc<Logs>, project: ProjectId, name: LogName) -> Self {
-        Self { logs, project, name }
+        Self { logs, project, name, known: Arc::default() }
     }
 
     fn core(&self) -> Arc<LogCore> {
-        self.logs.core(&self.project, &self.name)
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(core) = known.upgrade() {
+            core.used.touch();
+            return core;
+        }
+        let core = self.logs.core(&self.project, &self.name);
+        *known = Arc::downgrade(&core);
+        core
     }
 
     fn store(&self) -> &Arc<Store> {
@@ -103,8 +113,8 @@ impl FsLog {
         follow(Arc::new(Following(core)), start).await
     }
 
-    async fn hold(&self) -> Result<Hold> {
-        Ok(Hold { running: self.store().enter().await?, gate: self.store().gates.shared(&self.project).await })
+    async fn hold(&self, core: &LogCore) -> Result<Hold> {
+        Ok(Hold { running: self.store().enter().await?, gate: core.shared().await })
     }
 }
 
@@ -133,7 +143,7 @@ impl AppendLog for FsLog {
             return core.nothing().await.map(AppendOutcome::Appended);
         }
         let keyed = Keyed::of(&entries, &options)?;
-        let hold = self.hold().await?;
+        let hold = self.hold(&core).await?;
         let request = Request { entries, options, keyed };
         core.ask(|reply| Op::Append { request, hold, reply }).await
     }
@@ -159,8 +169,9 @@ impl AppendLog for FsLog {
     }
 
     async fn truncate(&self, up_to: Seq) -> Result<Truncated> {
-        let hold = self.hold().await?;
-        self.core().ask(|reply| Op::Truncate { up_to, hold, reply }).await
+        let core = self.core();
+        let hold = self.hold(&core).await?;
+        core.ask(|reply| Op::Truncate { up_to, hold, reply }).await
     }
 
     async fn status(&self) -> Result<LogStatus> {
@@ -177,8 +188,9 @@ impl AppendLog for FsLog {
     }
 
     async fn close(&self) -> Result<Position> {
-        let hold = self.hold().await?;
-        self.core().ask(|reply| Op::Close { hold, reply }).await
+        let core = self.core();
+        let hold = self.hold(&core).await?;
+        core.ask(|reply| Op::Close { hold, reply }).await
     }
 
     async fn fork(&self, at: Seq, target: &LogName) -> Result<()> {
@@ -199,8 +211,9 @@ impl AppendLog for FsLog {
             self.store().run(move |store| store.project_dir(&project).map(drop)).await?;
             return Err(Error::history_stays());
         }
-        let hold = self.hold().await?;
-        self.core().ask(|reply| Op::Delete { hold, reply }).await
+        let core = self.core();
+        let hold = self.hold(&core).await?;
+        core.ask(|reply| Op::Delete { hold, reply }).await
     }
 }
 

@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod format;
 mod hostile;
+mod in_use;
 mod lines;
 mod lookout;
 mod neighbours;
