@@ -15,7 +15,7 @@ use super::pace::Pace;
 /// How long a thread waits for more before it ends.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a piece may lie before another thread is called.
-const LATE: Duration = Duration::from_millis(3);
+pub(crate) const LATE: Duration = Duration::from_millis(3);
 
 type Piece = Box<dyn FnOnce() + Send>;
 
@@ -64,9 +64,22 @@ impl Crew {
         let kept_up = state.queue.front().is_none_or(|(came, _)| now.duration_since(*came) < LATE);
         state.queue.push_back((now, Box::new(piece)));
         // One is at work, or will be.
-        if kept_up && state.working > state.waiting - state.calls {
-            return;
+        if !kept_up || state.working == state.waiting - state.calls {
+            self.call(state);
         }
+    }
+
+    /// Calls another thread where pieces were left lying: for who has waited for one for longer than [`LATE`]. Must be called
+    /// on an async runtime.
+    pub(crate) fn hurry(self: &Arc<Self>) {
+        let state = self.held();
+        if state.queue.front().is_some_and(|(came, _)| came.elapsed() >= LATE) {
+            self.call(state);
+        }
+    }
+
+    /// One more works, if there may be one more.
+    fn call(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         if state.waiting > state.calls {
             state.calls += 1;
             drop(state);
@@ -173,27 +186,33 @@ mod tests {
         assert!((1..=3).contains(&most.load(Ordering::SeqCst)));
     }
 
-    /// Nobody does what was queued behind one that does not end, until somebody brings more.
+    /// Somebody brings more, or somebody waits.
     #[tokio::test]
     async fn one_that_does_not_end_does_not_hold_up_the_others() {
-        let crew = Crew::new(2);
-        let (end, ended) = mpsc::channel::<()>();
-        let (done, all) = mpsc::channel();
-        crew.take(move || {
-            let _ = ended.recv();
-        });
-        for n in 0.. {
-            let done = done.clone();
+        for brings in [true, false] {
+            let crew = Crew::new(2);
+            let (end, ended) = mpsc::channel::<()>();
+            let (done, all) = mpsc::channel();
             crew.take(move || {
-                let _ = done.send(n);
+                let _ = ended.recv();
             });
-            if let Ok(first) = all.try_recv() {
-                assert_eq!(first, 0);
-                break;
+            for n in 0.. {
+                if n == 0 || brings {
+                    let done = done.clone();
+                    crew.take(move || {
+                        let _ = done.send(n);
+                    });
+                } else {
+                    crew.hurry();
+                }
+                if let Ok(first) = all.try_recv() {
+                    assert_eq!(first, 0);
+                    break;
+                }
+                std::thread::yield_now();
             }
-            std::thread::yield_now();
+            drop(end);
         }
-        drop(end);
     }
 
     #[test]

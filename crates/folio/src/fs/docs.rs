@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use self::slot::{Decided, Slot};
+use super::crew::LATE;
 use super::replace::Replaced;
 use super::scope::Scope;
 use super::store::Store;
@@ -74,7 +76,17 @@ impl FsDocs {
             }
         };
         self.store.crew.take(work);
-        answered.await.unwrap_or_else(|_| {
+        let mut answered = answered;
+        let mut patience = LATE;
+        let answer = loop {
+            match timeout(patience, &mut answered).await {
+                Ok(answer) => break answer,
+                // It may lie behind one that takes long.
+                Err(_) => self.store.crew.hurry(),
+            }
+            patience *= 2;
+        };
+        answer.unwrap_or_else(|_| {
             let why = "the thread that changed it ended".into();
             Err(Error::OutcomeUnknown { what: "a document".into(), why })
         })

@@ -305,18 +305,19 @@ impl Source for Following {
             return Ok(run::lines(entries.into_iter().map(Item::Entry).collect()));
         }
         let mark = self.0.marks.find(after);
-        let proof = mark.filter(|_| form == Form::Stored).and_then(|mark| self.0.proofs.find(&mark));
-        let hints = Hints { mark, proof };
+        let now = self.0.store.now_ms();
+        let proof = mark.filter(|_| form == Form::Stored).and_then(|mark| self.0.proofs.find(&mark, now));
+        let hints = Hints { mark, proof, now };
         let read =
             self.0.read(move |view| view.lines((after.max(view.bounds.horizon), view.bounds.head), budget, form, hints)).await;
-        let (items, Hints { mark, proof }) = missing_is_nothing(read)?;
+        let (items, Hints { mark, proof, .. }) = missing_is_nothing(read)?;
         #[cfg(test)]
-        if mark.is_some() && hints.proof.is_some() && proof.is_none() {
+        if hints.proof.is_some() && items.iter().any(|item| matches!(item, Item::Entry(lines) if lines.first() == after + 1)) {
             self.0.proofs.used.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         }
         self.0.marks.add(mark);
         if let Some(proof) = proof {
-            self.0.proofs.add(proof, self.0.store.now_ms());
+            self.0.proofs.add(proof);
         }
         Ok(items)
     }

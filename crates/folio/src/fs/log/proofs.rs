@@ -2,7 +2,8 @@
 //! they are sent as they lie, while the kernel says that the file has not changed.
 //!
 //! Its time of change tells another program's write, except within one step of the kernel's clock: what changed just now is
-//! not proven yet. Every line still carries its sum, for who receives it.
+//! not proven yet. A medium that goes bad says nothing, so proofs are not believed for long. Every line still carries its
+//! sum, for who receives it.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,9 @@ const KEPT: usize = 64;
 /// How long ago a file must have changed, in milliseconds: well above the step of any kernel's clock.
 const SETTLED: u64 = 2_000;
 
+/// For how long a proof is believed, in milliseconds.
+const BELIEVED: u64 = 10 * 60 * 1_000;
+
 /// A stretch of a sealed segment that is nothing but usual lines of entries, whose seqs rise by 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Proof {
@@ -30,15 +34,17 @@ pub(crate) struct Proof {
     still: Still,
     /// Where the last line ends, in bytes.
     to: u64,
+    /// When the oldest part of it was found, in unix milliseconds.
+    since: u64,
 }
 
 impl Proof {
     /// Of the lines between two marks in a segment, which are `bytes` long together: they prove something only if there is
     /// nothing else, and if the file was the same at both.
-    pub(crate) fn between(from: Mark, to: Mark, bytes: u64) -> Option<Self> {
+    pub(crate) fn between(from: Mark, to: Mark, bytes: u64, now: u64) -> Option<Self> {
         let still = from.still.filter(|_| from.still == to.still)?;
         let whole = (from.segment, from.file) == (to.segment, to.file) && from.offset + bytes == to.offset;
-        whole.then_some(Self { from, still, to: to.offset })
+        whole.then_some(Self { from, still, to: to.offset, since: now })
     }
 
     /// True where it speaks of what begins at `mark`.
@@ -48,8 +54,8 @@ impl Proof {
     }
 
     /// The lines of `file`, which is still what it was, from `mark` on, up to the entry `last` and within the budget, which
-    /// counts bytes of lines; and where they end. None where the first one is longer than a piece.
-    pub(crate) fn read(&self, file: &File, mark: Mark, last: Seq, budget: Budget) -> Result<(Vec<Lines>, Mark)> {
+    /// counts bytes of lines; where they end, and what is left of the budget. They end before one that is longer than a piece.
+    pub(crate) fn read(&self, file: &File, mark: Mark, last: Seq, budget: Budget) -> Result<(Vec<Lines>, Mark, Budget)> {
         let (mut runs, mut at, mut left) = (Vec::new(), mark, budget);
         while at.offset < self.to && at.after < last && left.entries > 0 && left.bytes > 0 {
             let mut text = vec![0; PIECE.min(usize::try_from(self.to - at.offset).unwrap_or(PIECE))];
@@ -63,7 +69,7 @@ impl Proof {
             runs.push(Lines::new(at.after + 1, seq, text.into()));
             at = Mark { after: seq, offset: at.offset + end as u64, ..at };
         }
-        Ok((runs, at))
+        Ok((runs, at, left))
     }
 }
 
@@ -95,18 +101,23 @@ impl Proofs {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is proven of that which begins at `mark`.
-    pub(crate) fn find(&self, mark: &Mark) -> Option<Proof> {
-        self.held().iter().find(|proof| proof.covers(mark)).copied()
+    /// What is proven of that which begins at `mark`, and is believed at `now`.
+    pub(crate) fn find(&self, mark: &Mark, now: u64) -> Option<Proof> {
+        let mut proofs = self.held();
+        proofs.retain(|proof| (proof.since..proof.since.saturating_add(BELIEVED)).contains(&now));
+        proofs.iter().find(|proof| proof.covers(mark)).copied()
     }
 
-    /// Adds what was found at `now`, in unix milliseconds. A proof that ends where it begins becomes longer; another one of
-    /// the same segment goes.
-    pub(crate) fn add(&self, found: Proof, now: u64) {
-        if found.still.changed_ns / 1_000_000 + SETTLED > now {
+    /// Adds what was found. A proof that ends where it begins becomes longer; another one of the same segment goes, unless it
+    /// says as much.
+    pub(crate) fn add(&self, found: Proof) {
+        if found.still.changed_ns / 1_000_000 + SETTLED > found.since {
             return;
         }
         let mut proofs = self.held();
+        if proofs.iter().any(|proof| proof.covers(&found.from) && proof.to >= found.to) {
+            return;
+        }
         let longer = |proof: &&mut Proof| {
             proof.still == found.still && proof.from.file == found.from.file && proof.to == found.from.offset
         };

@@ -77,6 +77,8 @@ impl Still {
 pub(crate) struct Hints {
     pub(crate) mark: Option<Mark>,
     pub(crate) proof: Option<Proof>,
+    /// When the read began, in unix milliseconds.
+    pub(crate) now: u64,
 }
 
 /// What a walk comes by.
@@ -264,9 +266,16 @@ impl View {
         }
         let mark = hints.mark.filter(|mark| mark.after == after);
         if let (Some(mark), Some(proof)) = (mark, hints.proof)
-            && let Some((runs, next)) = self.proven(mark, proof, last, budget)?
+            && let Some((runs, next, left)) = self.proven(mark, proof, last, budget)?
         {
-            return Ok((runs.into_iter().map(Item::Entry).collect(), Hints { mark: Some(next), proof: None }));
+            let mut items: Vec<_> = runs.into_iter().map(Item::Entry).collect();
+            let mut hints = Hints { mark: Some(next), proof: None, now: hints.now };
+            if left.entries > 0 && left.bytes > 0 {
+                let (more, after) = self.lines((next.after, last), left, form, hints)?;
+                items.extend(more);
+                hints = after;
+            }
+            return Ok((items, hints));
         }
         let (mut runs, mut spent) = (Runs::default(), Spent::default());
         // Bytes of usual lines, while nothing else was met.
@@ -281,14 +290,15 @@ impl View {
             spent.on(bytes, budget)
         })?;
         let proof = match (form, mark, next, usual) {
-            (Form::Stored, Some(from), Some(to), Some(bytes)) => Proof::between(from, to, bytes),
+            (Form::Stored, Some(from), Some(to), Some(bytes)) => Proof::between(from, to, bytes, hints.now),
             _ => None,
         };
-        Ok((runs.finish(), Hints { mark: next, proof }))
+        Ok((runs.finish(), Hints { mark: next, proof, now: hints.now }))
     }
 
     /// What lies behind `mark`, as far as it is proven; `None` where it has to be looked at.
-    fn proven(&self, mark: Mark, proof: Proof, last: Seq, budget: Budget) -> Result<Option<(Vec<Lines>, Mark)>> {
+    /// With where it ends, and what is left of the budget then.
+    fn proven(&self, mark: Mark, proof: Proof, last: Seq, budget: Budget) -> Result<Option<(Vec<Lines>, Mark, Budget)>> {
         if !proof.covers(&mark) || self.sealed.binary_search(&mark.segment).is_err() || !self.project.is_local()? {
             return Ok(None);
         }
@@ -297,8 +307,8 @@ impl View {
         if (meta.id(), Some(Still::of(&meta))) != (mark.file, mark.still) {
             return Ok(None);
         }
-        let (runs, next) = proof.read(&file, mark, last, budget)?;
-        Ok((!runs.is_empty()).then_some((runs, next)))
+        let (runs, next, left) = proof.read(&file, mark, last, budget)?;
+        Ok((!runs.is_empty()).then_some((runs, next, left)))
     }
 
     /// The last items from `after` up to `last`, in rising order, within a budget counted from the back; `make` makes what

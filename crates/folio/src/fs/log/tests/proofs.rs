@@ -31,14 +31,16 @@ fn used(log: &FsLog) -> usize {
     log.core().proofs.used.load(Ordering::SeqCst)
 }
 
-/// All that readers are sent, and the seqs before which there is a gap.
+/// All that readers are sent, and the seqs before which there is a gap. Pages end early only before a gap.
 async fn whole(log: &FsLog, limit: usize, max_bytes: usize) -> (Vec<u8>, Vec<u64>) {
-    let (mut text, mut gaps, mut since) = (Vec::new(), Vec::new(), None);
+    let (mut text, mut gaps, mut since, mut short) = (Vec::new(), Vec::new(), None, 0);
     loop {
         let page = log.read_stored(ReadOptions { since, limit, max_bytes, ..ReadOptions::default() }).await.unwrap();
         let count: usize = page.entries.iter().map(|lines| lines.iter().count()).sum();
         assert!(count <= limit, "{count} of {limit}");
         let bytes: Vec<usize> = page.entries.iter().flat_map(Lines::iter).map(|line| line.len() + 1).collect();
+        let full = count == limit || bytes.iter().sum::<usize>() >= max_bytes || page.next == Some(page.head);
+        short += usize::from(!full);
         assert!(bytes.iter().rev().skip(1).sum::<usize>() < max_bytes, "{bytes:?} for {max_bytes}");
         for lines in &page.entries {
             let seqs: Vec<_> = lines.iter().map(|line| entry_of(line).seq).collect();
@@ -47,6 +49,7 @@ async fn whole(log: &FsLog, limit: usize, max_bytes: usize) -> (Vec<u8>, Vec<u64
         }
         gaps.extend(page.gap.map(|gap| gap.resumes_after.seq));
         if page.next == Some(page.head) {
+            assert!(short <= gaps.len(), "{short} pages ended early, {gaps:?}");
             return (text, gaps);
         }
         since = page.next.map(Into::into);
@@ -136,4 +139,23 @@ async fn only_lines_that_follow_each_other_are_proven() {
         assert_eq!(whole(&log, limit, 20_000).await, first, "{limit}");
     }
     assert!(used(&log) > 100);
+}
+
+/// What a medium does to a file is told by nobody.
+#[tokio::test]
+async fn nothing_is_believed_for_ever() {
+    let clock = Arc::new(ManualClock::new(4_000_000_000_000));
+    let rig = rig(clock.clone()).await;
+    let log = rig.history();
+    drop(whole(&log, 100, 20_000).await);
+    drop(whole(&log, 100, 20_000).await);
+    let before = used(&log);
+    assert!(before > 10);
+    clock.set(4_000_000_600_001);
+    drop(whole(&log, 100, 20_000).await);
+    assert_eq!(used(&log), before);
+    // Not by a clock that was set back, either.
+    clock.set(4_000_000_000_000);
+    drop(whole(&log, 100, 20_000).await);
+    assert_eq!(used(&log), before);
 }
