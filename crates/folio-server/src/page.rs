@@ -50,8 +50,7 @@ pub(crate) async fn get(app: &App, log: &Arc<dyn AppendLog>, query: &Query, cont
     let next = next(&page);
     if !as_lines {
         let mut response = Response::new(reply::pieces(Object::new(page, next.as_deref()), memory));
-        reply::describe(response.headers_mut(), content_type, "no-store");
-        response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+        describe(response.headers_mut(), content_type);
         return Ok(response);
     }
     let (head, lines) = (page.head, lines(page));
@@ -76,9 +75,13 @@ pub(crate) fn most_bytes(app: &App, options: &ReadOptions) -> usize {
 
 /// Sets the headers of lines that end at `head` at most.
 pub(crate) fn describe_lines(headers: &mut HeaderMap, head: Position) {
-    reply::describe(headers, accept::NDJSON, "no-store");
-    headers.insert(VARY, HeaderValue::from_static("Accept"));
+    describe(headers, accept::NDJSON);
     reply::set(headers, HEAD, &head.to_string());
+}
+
+fn describe(headers: &mut HeaderMap, content_type: &'static str) {
+    reply::describe(headers, content_type, "no-store");
+    headers.insert(VARY, HeaderValue::from_static("Accept"));
 }
 
 fn order(query: &Query) -> Result<Order> {

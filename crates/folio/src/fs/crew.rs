@@ -10,12 +10,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
+
 use super::pace::Pace;
 
 /// How long a thread waits for more before it ends.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a piece may lie before another thread is called.
-pub(crate) const LATE: Duration = Duration::from_millis(3);
+const LATE: Duration = Duration::from_millis(3);
 
 type Piece = Box<dyn FnOnce() + Send>;
 
@@ -69,9 +71,20 @@ impl Crew {
         }
     }
 
-    /// Calls another thread where pieces were left lying: for who has waited for one for longer than [`LATE`]. Must be called
-    /// on an async runtime.
-    pub(crate) fn hurry(self: &Arc<Self>) {
+    /// Waits for what a piece answers. While that lies behind others that take long, more threads are called.
+    pub(crate) async fn wait<T>(self: &Arc<Self>, mut answered: impl Future<Output = T> + Unpin) -> T {
+        let mut patience = LATE;
+        loop {
+            if let Ok(answer) = timeout(patience, &mut answered).await {
+                return answer;
+            }
+            self.hurry();
+            patience *= 2;
+        }
+    }
+
+    /// Calls another thread where pieces were left lying. Must be called on an async runtime.
+    fn hurry(self: &Arc<Self>) {
         let state = self.held();
         if state.queue.front().is_some_and(|(came, _)| came.elapsed() >= LATE) {
             self.call(state);

@@ -8,10 +8,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use self::slot::{Decided, Slot};
-use super::crew::LATE;
 use super::replace::Replaced;
 use super::scope::Scope;
 use super::store::Store;
@@ -76,17 +74,7 @@ impl FsDocs {
             }
         };
         self.store.crew.take(work);
-        let mut answered = answered;
-        let mut patience = LATE;
-        let answer = loop {
-            match timeout(patience, &mut answered).await {
-                Ok(answer) => break answer,
-                // It may lie behind one that takes long.
-                Err(_) => self.store.crew.hurry(),
-            }
-            patience *= 2;
-        };
-        answer.unwrap_or_else(|_| {
+        self.store.crew.wait(answered).await.unwrap_or_else(|_| {
             let why = "the thread that changed it ended".into();
             Err(Error::OutcomeUnknown { what: "a document".into(), why })
         })

@@ -46,12 +46,14 @@ pub(super) fn read(line: &[u8]) -> Option<(Plain<'_>, u64, UnitEnd)> {
     let head = line.len() - rest.len();
     let (more, end) = members(&mut rest)?;
     let crc = line.len() - rest.len();
-    if !rest.starts_with(CRC_OPEN) || !(1..END).contains(&seq) || ts >= END || !verifies(line, crc) {
+    let tail = rest.get(CRC_LEN..)?;
+    // Last of all the sum: who reads other lines has to look at it, too.
+    let usual = rest.starts_with(CRC_OPEN) && tail.starts_with(DATA.as_bytes()) && tail.ends_with(b"}");
+    if !usual || !(1..END).contains(&seq) || ts >= END || !verifies(line, crc) {
         return None;
     }
-    let tail = std::str::from_utf8(rest.get(CRC_LEN..)?).ok()?;
-    let whole = tail.starts_with(DATA) && tail.ends_with('}');
-    whole.then_some((Plain { seq, ts, line, head, tail }, more, end))
+    let tail = std::str::from_utf8(tail).ok()?;
+    Some((Plain { seq, ts, line, head, tail }, more, end))
 }
 
 /// As [`super::parse`], for who needs no more than the entry of a usual line.

@@ -13,7 +13,7 @@ use tokio::sync::{RwLock, oneshot, watch};
 use crate::cursor::{Position, Seq};
 use crate::error::{Error, NameKind, Result};
 use crate::fs::gates;
-use crate::fs::log::append::{Batch, Decided, Request};
+use crate::fs::log::append::{Batch, Request};
 use crate::fs::log::disk::{Disk, Found, NewPiece};
 use crate::fs::log::last_use::LastUse;
 use crate::fs::log::lease::Lease;
@@ -70,9 +70,9 @@ pub(crate) enum Op {
 }
 
 #[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Op>,
-    working: bool,
+pub(super) struct Queue {
+    pub(super) waiting: VecDeque<Op>,
+    pub(super) working: bool,
 }
 
 #[derive(Default)]
@@ -92,9 +92,9 @@ pub(crate) struct LogCore {
     pub(crate) paths: Arc<LogPaths>,
     /// The newest segment, below the root.
     pub(crate) place: String,
-    queue: Mutex<Queue>,
+    pub(super) queue: Mutex<Queue>,
     /// The log's files while nobody works on them.
-    idle: Mutex<Option<Box<Disk>>>,
+    pub(super) idle: Mutex<Option<Box<Disk>>>,
     published: Mutex<Published>,
     pub(crate) marks: Marks,
     pub(crate) proofs: Proofs,
@@ -105,7 +105,7 @@ pub(crate) struct LogCore {
     pub(crate) used: LastUse,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -163,64 +163,14 @@ impl LogCore {
         }
     }
 
-    /// For a quick worker: the log's files, if they are as they are known.
-    pub(crate) fn take_ready(&self) -> Option<Box<Disk>> {
-        let known = locked(&self.idle).take()?;
-        let ready = self.store.writable().is_ok() && matches!(known.is_current(&self.store.root, &self.place), Ok(true));
-        if ready {
-            return Some(known);
-        }
-        self.put_back(known);
-        None
-    }
-
-    /// For a quick worker: keeps the log's files for the next one.
+    /// Keeps the log's files for the next one.
     pub(crate) fn put_back(&self, disk: Box<Disk>) {
         *locked(&self.idle) = Some(disk);
-    }
-
-    /// For a quick worker: what waits, if it is nothing but a few appends (with keys only where `keyed`). An empty list: nothing waits, and the work is
-    /// over.
-    pub(crate) fn take_appends(&self, most_bytes: usize, keyed: bool) -> Option<Vec<(Request, Hold, Reply<AppendOutcome>)>> {
-        let mut queue = locked(&self.queue);
-        let mut bytes = 0;
-        let few = queue.waiting.iter().all(|op| match op {
-            Op::Append { request, .. } => {
-                bytes += request.entries.iter().map(crate::log::Data::len).sum::<usize>();
-                bytes <= most_bytes && (keyed || request.keyed.is_none())
-            }
-            _ => false,
-        });
-        if !few {
-            return None;
-        }
-        if queue.waiting.is_empty() {
-            queue.working = false;
-        }
-        let append = |op| match op {
-            Op::Append { request, hold, reply } => Some((request, hold, reply)),
-            _ => None,
-        };
-        Some(std::mem::take(&mut queue.waiting).into_iter().filter_map(append).collect())
     }
 
     /// True where somebody waits for entries.
     pub(crate) fn has_listeners(&self) -> bool {
         self.watch.receiver_count() > 0
-    }
-
-    /// For a quick worker: writes what it has decided, which takes longer than it may.
-    pub(crate) fn finish(self: &Arc<Self>, disk: Box<Disk>, decided: Decided, replies: Vec<(Hold, Reply<AppendOutcome>)>) {
-        let _worker = Worker::on(self);
-        let outcome = self.with(disk, |disk| {
-            let done = decided.commit(disk, &self.store)?;
-            if done.wrote {
-                self.publish(disk, done.entries);
-            }
-            Ok(done.answers)
-        });
-        answer(replies, outcome);
-        self.work();
     }
 
     /// True where something waits. Else the work is over.

@@ -17,7 +17,7 @@ impl Disk {
         let firsts = sealed_firsts(&self.project, &self.paths)?;
         let mut steps = remove_sealed(store, &self.project, &self.paths, firsts)?;
         if let Some(newest) = &self.newest {
-            steps.push(Step::remove(store.shown(&self.project, &self.paths.newest()), newest.id));
+            steps.push(Step::remove(self.place(store), newest.id));
         }
         if let Some(source) = &self.fork_of {
             steps.extend(unmark(store, &self.project, &LogPaths::of(source), self.paths.name())?);

@@ -21,7 +21,6 @@ use crate::run::PIECE;
 const KEPT: usize = 64;
 /// How long ago a file must have changed, in milliseconds: well above the step of any kernel's clock.
 const SETTLED: u64 = 2_000;
-
 /// For how long a proof is believed, in milliseconds.
 const BELIEVED: u64 = 10 * 60 * 1_000;
 
@@ -30,8 +29,6 @@ const BELIEVED: u64 = 10 * 60 * 1_000;
 pub(crate) struct Proof {
     /// Where the first of the lines begins.
     from: Mark,
-    /// What the file was like.
-    still: Still,
     /// Where the last line ends, in bytes.
     to: u64,
     /// When the oldest part of it was found, in unix milliseconds.
@@ -42,15 +39,13 @@ impl Proof {
     /// Of the lines between two marks in a segment, which are `bytes` long together: they prove something only if there is
     /// nothing else, and if the file was the same at both.
     pub(crate) fn between(from: Mark, to: Mark, bytes: u64, now: u64) -> Option<Self> {
-        let still = from.still.filter(|_| from.still == to.still)?;
-        let whole = (from.segment, from.file) == (to.segment, to.file) && from.offset + bytes == to.offset;
-        whole.then_some(Self { from, still, to: to.offset, since: now })
+        let whole = from.segment == to.segment && from.offset + bytes == to.offset;
+        whole.then_some(Self { from, to: to.offset, since: now })
     }
 
     /// True where it speaks of what begins at `mark`.
     pub(crate) fn covers(&self, mark: &Mark) -> bool {
-        let there = (mark.segment, mark.file, mark.still) == (self.from.segment, self.from.file, Some(self.still));
-        there && (self.from.offset..self.to).contains(&mark.offset)
+        mark.segment == self.from.segment && (self.from.offset..self.to).contains(&mark.offset)
     }
 
     /// The lines of `file`, which is still what it was, from `mark` on, up to the entry `last` and within the budget, which
@@ -111,21 +106,20 @@ impl Proofs {
     /// Adds what was found. A proof that ends where it begins becomes longer; another one of the same segment goes, unless it
     /// says as much.
     pub(crate) fn add(&self, found: Proof) {
-        if found.still.changed_ns / 1_000_000 + SETTLED > found.since {
+        let settled = |still: Still| still.changed_ns / 1_000_000 + SETTLED <= found.since;
+        if !found.from.segment.still.is_some_and(settled) {
             return;
         }
         let mut proofs = self.held();
         if proofs.iter().any(|proof| proof.covers(&found.from) && proof.to >= found.to) {
             return;
         }
-        let longer = |proof: &&mut Proof| {
-            proof.still == found.still && proof.from.file == found.from.file && proof.to == found.from.offset
-        };
-        if let Some(proof) = proofs.iter_mut().find(longer) {
+        let ends_there = |proof: &&mut Proof| proof.from.segment == found.from.segment && proof.to == found.from.offset;
+        if let Some(proof) = proofs.iter_mut().find(ends_there) {
             proof.to = found.to;
             return;
         }
-        proofs.retain(|proof| proof.from.segment != found.from.segment);
+        proofs.retain(|proof| proof.from.segment.first != found.from.segment.first);
         if proofs.len() == KEPT {
             proofs.pop_front();
         }

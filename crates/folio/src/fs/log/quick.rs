@@ -7,8 +7,8 @@ use tokio::runtime::Handle;
 
 use crate::error::Result;
 use crate::fs::journal::{Applying, Job, Weight};
-use crate::fs::log::append::{Batch, Decided};
-use crate::fs::log::core::{Hold, LogCore, Reply, Worker, answer};
+use crate::fs::log::append::{Batch, Decided, Request};
+use crate::fs::log::core::{Hold, LogCore, Op, Reply, Worker, answer, locked};
 use crate::fs::log::disk::Disk;
 use crate::fs::log::keys::Keys;
 use crate::fs::log::rewrite::Planned;
@@ -85,6 +85,59 @@ impl Quick {
                 None
             }
         }
+    }
+}
+
+/// What a quick worker asks of its log.
+impl LogCore {
+    /// The log's files, if they are as they are known.
+    fn take_ready(&self) -> Option<Box<Disk>> {
+        let known = locked(&self.idle).take()?;
+        let ready = self.store.writable().is_ok() && matches!(known.is_current(&self.store.root, &self.place), Ok(true));
+        if ready {
+            return Some(known);
+        }
+        self.put_back(known);
+        None
+    }
+
+    /// What waits, if it is nothing but a few appends (with keys only where `keyed`). An empty list: nothing waits, and the work is
+    /// over.
+    fn take_appends(&self, most_bytes: usize, keyed: bool) -> Option<Vec<(Request, Hold, Reply<AppendOutcome>)>> {
+        let mut queue = locked(&self.queue);
+        let mut bytes = 0;
+        let few = queue.waiting.iter().all(|op| match op {
+            Op::Append { request, .. } => {
+                bytes += request.entries.iter().map(crate::log::Data::len).sum::<usize>();
+                bytes <= most_bytes && (keyed || request.keyed.is_none())
+            }
+            _ => false,
+        });
+        if !few {
+            return None;
+        }
+        if queue.waiting.is_empty() {
+            queue.working = false;
+        }
+        let append = |op| match op {
+            Op::Append { request, hold, reply } => Some((request, hold, reply)),
+            _ => None,
+        };
+        Some(std::mem::take(&mut queue.waiting).into_iter().filter_map(append).collect())
+    }
+
+    /// Writes what it has decided, which takes longer than it may.
+    fn finish(self: &Arc<Self>, disk: Box<Disk>, decided: Decided, replies: Vec<(Hold, Reply<AppendOutcome>)>) {
+        let _worker = Worker::on(self);
+        let outcome = self.with(disk, |disk| {
+            let done = decided.commit(disk, &self.store)?;
+            if done.wrote {
+                self.publish(disk, done.entries);
+            }
+            Ok(done.answers)
+        });
+        answer(replies, outcome);
+        self.work();
     }
 }
 

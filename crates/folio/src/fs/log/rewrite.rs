@@ -112,7 +112,7 @@ impl Disk {
     /// Copies what follows the last whole unit to quarantine, and an adopted file without any, which itself stays
     /// untouched as long as it has entries.
     fn quarantine_tail(&mut self, store: &Store) -> Result<()> {
-        let from = store.shown(&self.project, &self.paths.newest());
+        let from = self.place(store);
         let Some(newest) = &mut self.newest else { return Ok(()) };
         let start = if newest.kind == Kind::Adopted && newest.base == self.head { 0 } else { newest.end };
         if start < newest.len && !newest.set_aside {
@@ -167,7 +167,7 @@ impl Disk {
         if let (Some(newest), Keys::Damaged { range: Some((start, end)) }) = (&self.newest, &self.keys)
             && *start < newest.end
         {
-            let from = store.shown(&self.project, &self.paths.newest());
+            let from = self.place(store);
             let why = "it was the table of idempotency keys, and does not verify";
             store.ground.quarantine.keep_range(&from, why, &newest.file, *start..*end)?;
             self.keys = Keys::Damaged { range: None };
@@ -177,7 +177,7 @@ impl Disk {
 
     /// Makes ready that a new segment comes in the place of the newest, with what is kept of that and with `lines`.
     fn plan_segment(&mut self, store: &Store, mut header: Header, kept: Kept, lines: &[u8]) -> Result<Planned> {
-        let path = store.shown(&self.project, &self.paths.newest());
+        let path = self.place(store);
         store.folder(&self.project, self.paths.folder())?;
         let mut steps = Vec::new();
         let (kept, sealed) = match kept {

@@ -48,15 +48,28 @@ impl NewestView {
 /// Where the entry behind `after` begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Mark {
-    /// Seq of the first entry of the segment.
-    pub(crate) segment: Seq,
-    /// The file: another one may get its name.
-    pub(crate) file: Id,
-    /// What it was like, if the segment is sealed. Nobody asks that of one that is written to: it would cost the writer.
-    pub(crate) still: Option<Still>,
+    pub(crate) segment: Segment,
     pub(crate) after: Seq,
     /// In the segment, in bytes.
     pub(crate) offset: u64,
+}
+
+/// A segment, as a reader found it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Segment {
+    /// Seq of its first entry.
+    pub(crate) first: Seq,
+    /// The file: another one may get its name.
+    file: Id,
+    /// If it is sealed. Nobody asks that of one that is written to: it would cost the writer.
+    pub(crate) still: Option<Still>,
+}
+
+impl Segment {
+    fn sealed(first: Seq, meta: &Meta) -> Self {
+        let still = Still { size: meta.size, changed_ns: meta.changed_ns };
+        Self { first, file: meta.id(), still: Some(still) }
+    }
 }
 
 /// What shows that nobody has written to a file.
@@ -64,12 +77,6 @@ pub(crate) struct Mark {
 pub(crate) struct Still {
     size: u64,
     pub(crate) changed_ns: u64,
-}
-
-impl Still {
-    fn of(meta: &Meta) -> Self {
-        Self { size: meta.size, changed_ns: meta.changed_ns }
-    }
 }
 
 /// What an earlier read left for the next one.
@@ -197,7 +204,9 @@ impl View {
         };
         // In which segment it stopped, and where.
         let mut end = None;
-        let known = |first: Seq, file: Id| mark.filter(|mark| (mark.segment, mark.file) == (first, file)).map(|mark| mark.offset);
+        let known = |it: Segment| {
+            mark.filter(|mark| (mark.segment.first, mark.segment.file) == (it.first, it.file)).map(|mark| mark.offset)
+        };
         let newest_base = self.newest.as_ref().map_or(self.bounds.head, |newest| newest.base);
         if after < newest_base
             && let Some(folder) = self.sealed_folder()?
@@ -214,8 +223,9 @@ impl View {
                 let opening = Opening::read(&file)?;
                 let stretch = opening.sealed(&file, first);
                 let wanted = (after.max(first - 1), bound.min(last));
-                if let Scanned::Stopped { next } = stretch.scan(wanted, known(first, meta.id()), &mut on_entry)? {
-                    end = Some((first, meta.id(), Some(Still::of(&meta)), next));
+                let segment = Segment::sealed(first, &meta);
+                if let Scanned::Stopped { next } = stretch.scan(wanted, known(segment), &mut on_entry)? {
+                    end = Some((segment, next));
                     break;
                 }
             }
@@ -224,11 +234,10 @@ impl View {
             && end.is_none()
             && last > newest.base
         {
-            let first = newest.base + 1;
-            let (stretch, file) = (newest.stretch(), newest.id);
+            let segment = Segment { first: newest.base + 1, file: newest.id, still: None };
             let wanted = (after.max(newest.base), last);
-            if let Scanned::Stopped { next } = stretch.scan(wanted, known(first, file), &mut on_entry)? {
-                end = Some((first, file, None, next));
+            if let Scanned::Stopped { next } = newest.stretch().scan(wanted, known(segment), &mut on_entry)? {
+                end = Some((segment, next));
             }
         }
         if !stopped && seen < last {
@@ -236,7 +245,7 @@ impl View {
         }
         // Before a hole it stopped short of an entry, and another may lie behind that.
         let end = end.filter(|_| !at_hole);
-        Ok(end.and_then(|(segment, file, still, next)| Some(Mark { segment, file, still, after: seen, offset: next? })))
+        Ok(end.and_then(|(segment, next)| Some(Mark { segment, after: seen, offset: next? })))
     }
 
     /// What lies after `after` up to `last`, within a budget: at least one item if there is one.
@@ -296,15 +305,15 @@ impl View {
         Ok((runs.finish(), Hints { mark: next, proof, now: hints.now }))
     }
 
-    /// What lies behind `mark`, as far as it is proven; `None` where it has to be looked at.
-    /// With where it ends, and what is left of the budget then.
+    /// What lies behind `mark`, as far as it is proven, with where it ends and what is left of the budget then; `None` where
+    /// it has to be looked at.
     fn proven(&self, mark: Mark, proof: Proof, last: Seq, budget: Budget) -> Result<Option<(Vec<Lines>, Mark, Budget)>> {
-        if !proof.covers(&mark) || self.sealed.binary_search(&mark.segment).is_err() || !self.project.is_local()? {
+        if !proof.covers(&mark) || self.sealed.binary_search(&mark.segment.first).is_err() || !self.project.is_local()? {
             return Ok(None);
         }
         let Some(folder) = self.sealed_folder()? else { return Ok(None) };
-        let Some((file, meta)) = folder.open_with_meta(sealed_name(mark.segment), Access::Read)? else { return Ok(None) };
-        if (meta.id(), Some(Still::of(&meta))) != (mark.file, mark.still) {
+        let Some((file, meta)) = folder.open_with_meta(sealed_name(mark.segment.first), Access::Read)? else { return Ok(None) };
+        if Segment::sealed(mark.segment.first, &meta) != mark.segment {
             return Ok(None);
         }
         let (runs, next, left) = proof.read(&file, mark, last, budget)?;

@@ -3,7 +3,7 @@
 use super::{Before, Content, Judged, Kind, Lines, Reader, Stretch};
 use crate::cursor::Seq;
 use crate::error::Result;
-use crate::fs::line::{self, Plain};
+use crate::fs::line;
 use crate::lines::Lines as Run;
 use crate::log::Entry;
 use crate::run::{Form, Runs};
@@ -24,12 +24,21 @@ impl<'a> Stored<'a> {
         }
     }
 
-    /// What a budget counts of it, in bytes: its payload; as it is stored, its whole line, if that is one of ours.
-    pub(crate) fn size(&self, form: Form) -> usize {
+    /// Its line, where that is wanted. What another tool wrote has no form of ours.
+    fn kept(&self, form: Form) -> Option<&'a [u8]> {
         match (self, form) {
-            (Self::Plain(line), Form::Told) => line.text().len(),
-            (Self::Plain(Plain { line, .. }) | Self::Entry(_, Some(line)), Form::Stored) => line.len() + 1,
-            (Self::Entry(entry, _), _) => entry.data.len(),
+            (_, Form::Told) => None,
+            (Self::Plain(line), Form::Stored) => Some(line.line),
+            (Self::Entry(_, line), Form::Stored) => *line,
+        }
+    }
+
+    /// What a budget counts of it, in bytes: its payload, or its whole line.
+    pub(crate) fn size(&self, form: Form) -> usize {
+        match (self.kept(form), self) {
+            (Some(line), _) => line.len() + 1,
+            (None, Self::Plain(line)) => line.text().len(),
+            (None, Self::Entry(entry, _)) => entry.data.len(),
         }
     }
 
@@ -40,23 +49,18 @@ impl<'a> Stored<'a> {
         }
     }
 
-    /// Adds it to `runs`. What another tool wrote has no form of ours: it is added as it is told.
+    /// Adds it to `runs`.
     pub(crate) fn write(&self, runs: &mut Runs, form: Form) {
-        match (self, form) {
-            (Self::Plain(line), Form::Told) => runs.line(line.seq, line.told()),
-            (Self::Plain(Plain { seq, line, .. }), Form::Stored) => runs.line(*seq, [line, b""]),
-            (Self::Entry(entry, Some(line)), Form::Stored) => runs.line(entry.seq, [line, b""]),
-            (Self::Entry(entry, _), _) => runs.entry(entry),
+        match (self.kept(form), self) {
+            (Some(line), _) => runs.line(self.seq(), [line, b""]),
+            (None, Self::Plain(line)) => runs.line(line.seq, line.told()),
+            (None, Self::Entry(entry, _)) => runs.entry(entry),
         }
     }
 
     /// A run of it alone.
     pub(crate) fn run(&self, form: Form) -> Run {
-        let line = match self {
-            Self::Plain(line) => Some(line.line),
-            Self::Entry(_, line) => *line,
-        };
-        match line.filter(|_| form == Form::Stored) {
+        match self.kept(form) {
             Some(line) => Run::new(self.seq(), self.seq(), [line, b"\n"].concat().into()),
             None => Run::from(&self.entry()),
         }
