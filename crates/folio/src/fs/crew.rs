@@ -199,33 +199,40 @@ mod tests {
         assert!((1..=3).contains(&most.load(Ordering::SeqCst)));
     }
 
-    /// Somebody brings more, or somebody waits.
     #[tokio::test]
-    async fn one_that_does_not_end_does_not_hold_up_the_others() {
-        for brings in [true, false] {
-            let crew = Crew::new(2);
-            let (end, ended) = mpsc::channel::<()>();
-            let (done, all) = mpsc::channel();
+    async fn one_that_does_not_end_does_not_hold_up_who_brings_more() {
+        let crew = Crew::new(2);
+        let (end, ended) = mpsc::channel::<()>();
+        let (done, all) = mpsc::channel();
+        crew.take(move || {
+            let _ = ended.recv();
+        });
+        for n in 0.. {
+            let done = done.clone();
             crew.take(move || {
-                let _ = ended.recv();
+                let _ = done.send(n);
             });
-            for n in 0.. {
-                if n == 0 || brings {
-                    let done = done.clone();
-                    crew.take(move || {
-                        let _ = done.send(n);
-                    });
-                } else {
-                    crew.hurry();
-                }
-                if let Ok(first) = all.try_recv() {
-                    assert_eq!(first, 0);
-                    break;
-                }
-                std::thread::yield_now();
+            if let Ok(first) = all.try_recv() {
+                assert_eq!(first, 0);
+                break;
             }
-            drop(end);
+            std::thread::yield_now();
         }
+        drop(end);
+    }
+
+    #[tokio::test]
+    async fn one_that_does_not_end_does_not_hold_up_who_waits() {
+        let crew = Crew::new(2);
+        let (end, ended) = mpsc::channel::<()>();
+        crew.take(move || {
+            let _ = ended.recv();
+        });
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        crew.take(move || answer.send(7).unwrap());
+        let in_time = timeout(Duration::from_secs(30), crew.wait(answered)).await;
+        drop(end);
+        assert_eq!(in_time.unwrap(), Ok(7));
     }
 
     #[test]
