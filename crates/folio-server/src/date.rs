@@ -19,8 +19,23 @@ pub(crate) fn http_date(unix_ms: u64) -> String {
         usize::try_from(index).ok().and_then(|index| names.get(index)).copied().unwrap_or_default()
     };
     let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    let weekday = of(&DAYS, days % 7);
-    format!("{weekday}, {day:02} {} {year:04} {hour:02}:{minute:02}:{second:02} GMT", of(&MONTHS, month - 1))
+    let mut text = String::with_capacity("Sun, 06 Nov 1994 08:49:37 GMT".len());
+    let digits = |text: &mut String, number: u64| {
+        for digit in [number / 10, number] {
+            text.push(char::from_digit((digit % 10) as u32, 10).unwrap_or_default());
+        }
+    };
+    text.extend([of(&DAYS, days % 7), ", "]);
+    digits(&mut text, day);
+    text.extend([" ", of(&MONTHS, month - 1), " "]);
+    digits(&mut text, year / 100);
+    digits(&mut text, year);
+    for (before, number) in [(' ', hour), (':', minute), (':', second)] {
+        text.push(before);
+        digits(&mut text, number);
+    }
+    text.push_str(" GMT");
+    text
 }
 
 #[cfg(test)]

@@ -86,15 +86,10 @@ pub(crate) async fn get(AtFile { files, path }: AtFile, uri: Uri, headers: Heade
     part(file, range)
 }
 
-/// The answer that is a whole file, but for its body.
-pub(crate) fn whole(info: &FileInfo) -> Response {
-    let mut response = described(StatusCode::OK, Body::empty(), info);
-    reply::set(response.headers_mut(), CONTENT_LENGTH, &info.size.to_string());
-    response
-}
-
 fn sent(file: FileRead) -> Response {
-    whole(&file.info).map(|_| Body::from_stream(file.body))
+    let mut response = described(StatusCode::OK, Body::from_stream(file.body), &file.info);
+    reply::set(response.headers_mut(), CONTENT_LENGTH, &file.info.size.to_string());
+    response
 }
 
 fn part(file: FileRead, asked: FileRange) -> Answer {

@@ -1,12 +1,18 @@
 //! The head of an answer, or a whole one, as text of the connection's own.
 
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use axum::response::{IntoResponse, Response};
+use folio::FileInfo;
 
 use crate::guard::Caller;
 use crate::problem::Problem;
-use crate::{connection, cors, date, reply};
+use crate::{connection, cors, date, media, reply};
+
+/// What [`connection::harden`] adds to answers that are data.
+pub(super) const HARDENED: &str = "x-content-type-options: nosniff\r\ncross-origin-resource-policy: same-origin\r\n\
+    content-security-policy: sandbox\r\n";
 
 /// The last answer of a connection.
 #[derive(Default)]
@@ -24,7 +30,7 @@ impl Answer {
     }
 
     /// One whose head is ready-made but for its end, up to which it is `head`. The body is text and numbers in turn.
-    pub(super) fn ready_made<const N: usize>(&mut self, head: [&str; 2], body: [(&str, u64); N], last: &str) {
+    pub(super) fn ready_made<const N: usize>(&mut self, head: [&str; 3], body: [(&str, u64); N], last: &str) {
         let mut digits = itoa::Buffer::new();
         self.body.clear();
         for (text, number) in body {
@@ -46,9 +52,24 @@ impl Answer {
         self.end(Some(body.len()), &String::from_utf8_lossy(&body));
     }
 
-    /// The head alone, of a response that says how long its body is.
-    pub(super) fn described(&mut self, response: Response) {
-        self.head(response);
+    /// The head alone, of a whole file.
+    pub(super) fn file(&mut self, info: &FileInfo) {
+        let (mut size, mut modified) = (itoa::Buffer::new(), itoa::Buffer::new());
+        self.text.clear();
+        let to_etag = [
+            "HTTP/1.1 200 OK\r\ncontent-type: ",
+            media::type_of(&info.path),
+            "\r\ncache-control: no-cache\r\naccept-ranges: bytes\r\nlast-modified: ",
+            &date::http_date(info.modified),
+            "\r\nfolio-modified: ",
+            modified.format(info.modified),
+        ];
+        to_etag.into_iter().for_each(|part| self.text.push_str(part));
+        if let Some(etag) = info.etag {
+            let _ = write!(self.text, "\r\netag: \"{etag}\"");
+        }
+        let from_size = ["\r\ncontent-length: ", size.format(info.size), "\r\nvary: Origin\r\n", HARDENED];
+        from_size.into_iter().for_each(|part| self.text.push_str(part));
         self.end(None, "");
     }
 

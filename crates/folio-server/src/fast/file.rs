@@ -9,7 +9,6 @@ use futures_util::StreamExt;
 use super::Outcome;
 use super::answer::Answer;
 use super::head::GetFile;
-use crate::files;
 use crate::state::App;
 
 /// What follows the head of an answer.
@@ -38,6 +37,6 @@ pub(super) async fn answer(head: &GetFile<'_>, answer: &mut Answer, app: &App) -
             Some(Err(_)) => return Outcome::Stack,
         },
     };
-    answer.described(files::whole(&info));
+    answer.file(&info);
     Outcome::Body(body)
 }

@@ -1,5 +1,6 @@
 //! Files of a project: the files in its folder, hidden ones left out.
 
+pub(in crate::fs) mod hot;
 pub(in crate::fs) mod place;
 mod read;
 pub(in crate::fs) mod receive;

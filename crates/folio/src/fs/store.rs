@@ -10,6 +10,7 @@ use super::changes::Changes;
 use super::crew::Crew;
 use super::epochs::Epochs;
 use super::failure::Failure;
+use super::files::hot::Hot;
 use super::fold::Folding;
 use super::gates::Gates;
 use super::journal::{Applying, Dirty, Held, Job, Journal, JournalOptions, Pending};
@@ -71,6 +72,8 @@ pub(crate) struct Store {
     pub(crate) folding: Folding,
     /// What is in memory can be read without a thread that may block: names don't fold, and no other machine is asked.
     pub(crate) reads_now: bool,
+    /// Small files that are read often.
+    pub(super) hot: Hot,
     watcher: Watcher,
     failure: Arc<Failure>,
     file: Arc<RootFile>,
@@ -161,6 +164,7 @@ impl Store {
             changes,
             folding,
             reads_now,
+            hot: Hot::default(),
             failure,
             file,
             closed: Arc::default(),

@@ -31,9 +31,8 @@ impl Stored {
             let why = format!("it has {} bytes, over the limit of {limit} bytes for a document", meta.size);
             return Ok(Some(Self { etag: etag_of(&file)?, file, meta, value: Err(why) }));
         }
-        let mut bytes = vec![0; usize::try_from(meta.size).unwrap_or(limit)];
-        let count = file.read_at(&mut bytes, 0)?;
-        bytes.truncate(count);
+        let mut bytes = Vec::new();
+        file.read_onto(&mut bytes, usize::try_from(meta.size).unwrap_or(limit), 0)?;
         let value = Json::parse_stored(&bytes).map_err(|error| error.to_string());
         Ok(Some(Self { etag: Etag::of(&bytes), file, meta, value }))
     }

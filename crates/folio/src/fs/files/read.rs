@@ -26,8 +26,10 @@ pub(super) fn now(store: &Store, id: &ProjectId, path: &FilePath, options: &File
     if !store.reads_now {
         return None;
     }
-    let (meta, bytes) = store.root.read_now(format!("{id}/{path}"), SMALL)?;
-    Some(at_once(path, &meta, bytes.into(), options))
+    let at = format!("{id}/{path}");
+    let (meta, bytes) = store.root.read_now(&at, SMALL)?;
+    let bytes = Bytes::from(bytes);
+    Some(at_once(path, &meta, store.hot.tag(&at, &bytes), bytes, options))
 }
 
 /// Opens a file, or `None` where there is none.
@@ -38,7 +40,7 @@ pub(super) fn open(store: &Store, id: &ProjectId, path: &FilePath, options: &Fil
     if meta.size <= ETAG_ON_READ_LIMIT {
         // Read at once, so that tag and body are of the same bytes even if someone edits the file in place.
         let bytes = Bytes::from(file.read_some(0, usize::try_from(ETAG_ON_READ_LIMIT).unwrap_or(usize::MAX))?);
-        return Ok(Some(at_once(path, &meta, bytes, options)));
+        return Ok(Some(at_once(path, &meta, Etag::of(&bytes), bytes, options)));
     }
     let etag = if options.etag { Some(etag_of(&file)?) } else { None };
     let range = options.range.within(meta.size);
@@ -48,9 +50,8 @@ pub(super) fn open(store: &Store, id: &ProjectId, path: &FilePath, options: &Fil
 }
 
 /// A file of which all bytes are here.
-fn at_once(path: &FilePath, meta: &Meta, bytes: Bytes, options: &FileReadOptions) -> FileRead {
-    let etag = Some(Etag::of(&bytes));
-    let info = FileInfo { path: path.clone(), size: bytes.len() as u64, modified: meta.modified_ms, etag };
+fn at_once(path: &FilePath, meta: &Meta, etag: Etag, bytes: Bytes, options: &FileReadOptions) -> FileRead {
+    let info = FileInfo { path: path.clone(), size: bytes.len() as u64, modified: meta.modified_ms, etag: Some(etag) };
     let range = options.range.within(info.size);
     FileRead { body: in_memory(bytes, &range), info, range, file: None }
 }
@@ -85,9 +86,8 @@ fn from_file(file: File, range: Range<u64>) -> ByteStream {
 }
 
 fn piece(file: &File, at: u64, wanted: u64) -> Result<Bytes> {
-    let mut piece = vec![0; usize::try_from(wanted).unwrap_or(0)];
-    let count = file.read_at(&mut piece, at)?;
-    if count < piece.len() {
+    let (mut piece, wanted) = (Vec::new(), usize::try_from(wanted).unwrap_or(0));
+    if file.read_onto(&mut piece, wanted, at)? < wanted {
         let what = format!("cannot read {} to its end", file.path().display());
         return Err(Error::Io { what, why: "another program cut it meanwhile".into() });
     }

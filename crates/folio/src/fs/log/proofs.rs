@@ -53,9 +53,8 @@ impl Proof {
     pub(crate) fn read(&self, file: &File, mark: Mark, last: Seq, budget: Budget) -> Result<(Vec<Lines>, Mark, Budget)> {
         let (mut runs, mut at, mut left) = (Vec::new(), mark, budget);
         while at.offset < self.to && at.after < last && left.entries > 0 && left.bytes > 0 {
-            let mut text = vec![0; PIECE.min(usize::try_from(self.to - at.offset).unwrap_or(PIECE))];
-            let got = file.read_at(&mut text, at.offset)?;
-            text.truncate(got);
+            let mut text = Vec::new();
+            file.read_onto(&mut text, PIECE.min(usize::try_from(self.to - at.offset).unwrap_or(PIECE)), at.offset)?;
             let wanted = left.entries.min(usize::try_from(last - at.after).unwrap_or(usize::MAX));
             let Some((end, seq)) = cut(&text, at.after, wanted, left.bytes) else { break };
             text.truncate(end);

@@ -149,9 +149,8 @@ impl Disk {
         if newest.end - from > KEPT_LIMIT {
             return Ok(sealed);
         }
-        let wanted = usize::try_from(newest.end - from).unwrap_or_default();
-        let mut lines = vec![0; wanted];
-        if newest.file.read_at(&mut lines, from)? < wanted {
+        let (mut lines, wanted) = (Vec::new(), usize::try_from(newest.end - from).unwrap_or_default());
+        if newest.file.read_onto(&mut lines, wanted, from)? < wanted {
             return Err(Error::Retry { what: format!("{} was cut while it was read", self.file_name()) });
         }
         if lines.last().is_some_and(|&last| last != b'\n') {

@@ -34,10 +34,8 @@ impl RawLine<'_> {
 /// The lines of a range of a file, one at a time, with bounded memory.
 pub(crate) struct Lines<'f> {
     file: &'f File,
-    /// What was read, and behind it room for more.
+    /// What was read.
     buffer: Vec<u8>,
-    /// Bytes of `buffer` that were read.
-    filled: usize,
     /// Offset in the file of the first byte of `buffer`.
     offset: u64,
     /// The line that was given last, and whether it is next once more.
@@ -67,7 +65,6 @@ impl<'f> Lines<'f> {
         Self {
             file,
             buffer: Vec::new(),
-            filled: 0,
             offset: from,
             given: Given::default(),
             again: Cell::new(false),
@@ -105,23 +102,23 @@ impl<'f> Lines<'f> {
         let mut searched = self.at;
         let mut cut = 0_u64;
         let newline = loop {
-            let unread = self.buffer.get(searched..self.filled).unwrap_or_default();
+            let unread = self.buffer.get(searched..).unwrap_or_default();
             if let Some(found) = memchr::memchr(b'\n', unread) {
                 break Some(searched + found);
             }
-            searched = self.filled;
+            searched = self.buffer.len();
             if searched - self.at > MAX_LINE {
                 let excess = searched - self.at - CHUNK;
                 cut += excess as u64;
                 self.offset += excess as u64;
-                self.filled = self.at + CHUNK;
-                searched = self.filled;
+                searched = self.at + CHUNK;
+                self.buffer.truncate(searched);
             }
             if !self.fill(&mut searched)? {
                 break None;
             }
         };
-        let stop = newline.unwrap_or(self.filled);
+        let stop = newline.unwrap_or(self.buffer.len());
         let from = self.at;
         self.at = newline.map_or(stop, |at| at + 1);
         let next = self.offset + self.at as u64;
@@ -143,25 +140,15 @@ impl<'f> Lines<'f> {
 
     /// Reads more; false at the end. `searched` moves with the buffer.
     fn fill(&mut self, searched: &mut usize) -> Result<bool> {
-        if self.at > 0 {
-            self.buffer.copy_within(self.at..self.filled, 0);
-            self.offset += self.at as u64;
-            self.filled -= self.at;
-            *searched -= self.at;
-            self.at = 0;
-        }
-        let have = self.filled;
+        self.buffer.drain(..self.at);
+        self.offset += self.at as u64;
+        *searched -= self.at;
+        self.at = 0;
+        let have = self.buffer.len();
         let from = self.offset + have as u64;
         // A long line is read in growing steps.
         let want = self.chunk.max(have).min(usize::try_from(self.end.saturating_sub(from)).unwrap_or(usize::MAX));
-        if want == 0 {
-            return Ok(false);
-        }
-        if self.buffer.len() < have + want {
-            self.buffer.resize(have + want, 0);
-        }
-        let got = self.file.read_at(self.buffer.get_mut(have..have + want).unwrap_or_default(), from)?;
-        self.filled = have + got;
+        let got = self.file.read_onto(&mut self.buffer, want, from)?;
         Ok(got > 0)
     }
 }

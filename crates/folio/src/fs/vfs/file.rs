@@ -236,12 +236,27 @@ impl File {
         Ok(done)
     }
 
+    /// Adds `wanted` bytes from `offset` to `bytes`; fewer only at the end of the file. Returns how many.
+    pub(crate) fn read_onto(&self, bytes: &mut Vec<u8>, wanted: usize, offset: u64) -> VfsResult<usize> {
+        let had = bytes.len();
+        bytes.reserve_exact(wanted);
+        while bytes.len() - had < wanted {
+            match self.handle.pread_onto(bytes, offset + (bytes.len() - had) as u64) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(VfsError::os("read", &self.path, errno)),
+            }
+        }
+        // There may have been more room than that.
+        bytes.truncate(had.saturating_add(wanted));
+        Ok(bytes.len() - had)
+    }
+
     /// The bytes from `offset`, at most `limit` of them.
     pub(crate) fn read_some(&self, offset: u64, limit: usize) -> VfsResult<Vec<u8>> {
         let there = self.len()?.saturating_sub(offset);
-        let mut bytes = vec![0; usize::try_from(there).unwrap_or(usize::MAX).min(limit)];
-        let count = self.read_at(&mut bytes, offset)?;
-        bytes.truncate(count);
+        let mut bytes = Vec::new();
+        self.read_onto(&mut bytes, usize::try_from(there).unwrap_or(usize::MAX).min(limit), offset)?;
         Ok(bytes)
     }
 

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
@@ -161,6 +162,21 @@ impl Handle {
             Self::Real(fd) => rustix::io::pread(fd, buf, offset),
             #[cfg(test)]
             Self::Sim(fd) => fd.pread(buf, offset),
+        }
+    }
+
+    /// As [`Handle::pread`], into the room that `bytes` has left.
+    pub(super) fn pread_onto(&self, bytes: &mut Vec<u8>, offset: u64) -> Result<usize, Errno> {
+        match self {
+            Self::Real(fd) => rustix::io::pread(fd, spare_capacity(bytes), offset),
+            #[cfg(test)]
+            Self::Sim(fd) => {
+                let had = bytes.len();
+                bytes.resize(bytes.capacity(), 0);
+                let count = fd.pread(bytes.get_mut(had..).unwrap_or_default(), offset);
+                bytes.truncate(had + count.unwrap_or(0));
+                count
+            }
         }
     }
 
