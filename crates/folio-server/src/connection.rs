@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderName, HeaderValue, Method, Request};
+use http::{HeaderName, HeaderValue, Method, Request, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -28,6 +28,7 @@ use crate::problem::{Problem, Refusal};
 use crate::socket::{HeadFault, Phase, Socket};
 use crate::state::App;
 use crate::stream::{self, Open};
+use crate::whole::Whole;
 use crate::{cors, date, fast, frame, reply, sse};
 
 /// Most that is held of what a client sends or does not read, in bytes.
@@ -37,13 +38,36 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 
 /// Serves one client until it leaves, or the server stops. What is returned is an event stream that goes on, on a
 /// connection that is not one any more.
-pub(crate) async fn serve(stream: TcpStream, app: Arc<App>, router: Router) -> Option<impl Future<Output = ()> + use<>> {
+pub(crate) async fn serve(mut stream: TcpStream, app: Arc<App>, router: Router) -> Option<impl Future<Output = ()> + use<>> {
     // Without this, small frames of a live stream would wait for the acknowledgement of the last one.
     let _ = stream.set_nodelay(true);
-    let (stream, first) = match fast::serve(stream, &app).await {
-        fast::Next::Stack(stream, first) => (stream, first),
-        fast::Next::Closed => return None,
-    };
+    loop {
+        let first;
+        (stream, first) = match fast::serve(stream, &app).await {
+            fast::Next::Stack(stream, first) => (stream, first),
+            fast::Next::Closed => return None,
+        };
+        let (socket, Leaving { mut head, leave, keeps }) = by_the_stack(stream, first, &app, &router).await?;
+        match leave {
+            Leave::Events(open) => {
+                head.push_str("connection: close\r\n\r\n");
+                let head = [head.into_bytes(), sse::opening(&app)].concat();
+                return Some(stream::serve(app, socket, head, open));
+            }
+            Leave::Lines(whole) => {
+                head.push_str("transfer-encoding: chunked\r\n");
+                head.push_str(if keeps { "\r\n" } else { "connection: close\r\n\r\n" });
+                if !whole.pass(&socket, head.into_bytes(), app.config.write_timeout).await || !keeps {
+                    return None;
+                }
+                stream = socket;
+            }
+        }
+    }
+}
+
+/// Serves a connection by the HTTP stack, until it ends or leaves.
+async fn by_the_stack(stream: TcpStream, first: Bytes, app: &Arc<App>, router: &Router) -> Option<(TcpStream, Leaving)> {
     let phase = Arc::new(Phase::default());
     let (leave, mut left) = mpsc::channel(1);
     let mut socket = Socket::new(stream, first, Arc::clone(&phase), &app.config);
@@ -51,7 +75,7 @@ pub(crate) async fn serve(stream: TcpStream, app: Arc<App>, router: Router) -> O
         let service = service_fn(|request| {
             // At once, not when the future is polled: the socket is read before that.
             phase.begin();
-            answer(request, Arc::clone(&app), router.clone(), Arc::clone(&phase), leave.clone())
+            answer(request, Arc::clone(app), router.clone(), Arc::clone(&phase), leave.clone())
         });
         let mut http = http1::Builder::new();
         // The socket has timers of its own, which tell a slow head from an idle connection.
@@ -75,11 +99,13 @@ pub(crate) async fn serve(stream: TcpStream, app: Arc<App>, router: Router) -> O
             }
         }
     };
-    if let Some((head, open)) = leaving {
-        return Some(stream::serve(app, socket.into_inner(), head, open));
+    if let Some(leaving) = leaving {
+        // Something may have been read while it left.
+        let keeps = leaving.keeps && phase.is_free();
+        return Some((socket.into_inner(), Leaving { keeps, ..leaving }));
     }
     if let Some(fault) = socket.fault() {
-        refuse_head(&mut socket, fault, &app).await;
+        refuse_head(&mut socket, fault, app).await;
     }
     None
 }
@@ -116,6 +142,8 @@ async fn answer(
 ) -> Result<Response<Counted>, Infallible> {
     let (head, body) = request.into_parts();
     let method = head.method.clone();
+    // Or it has something else to say of the connection.
+    let keeps = head.version == Version::HTTP_11 && !head.headers.contains_key(CONNECTION);
     let body = TimedBody::new(body, &app.config, Arc::clone(&phase.unread));
     let mut response = match app.guard.check(&head) {
         Err(problem) => problem.into_response(),
@@ -136,30 +164,48 @@ async fn answer(
         // What is left of the body is not waited for, so nothing can come after it.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    if let Some(open) = response.extensions_mut().remove::<Handover>().and_then(Handover::take)
+    if let Some(leaves) = response.extensions_mut().remove::<Handover>().and_then(Handover::take)
         && method == Method::GET
     {
-        if phase.is_free() {
-            let head = [head_of(&response).into_bytes(), sse::opening(&app)].concat();
-            let _ = leave.try_send((head, open));
+        let may = match &leaves {
+            Leave::Events(_) => true,
+            Leave::Lines(_) => keeps,
+        };
+        if may && phase.is_free() {
+            let _ = leave.try_send(Leaving { head: head_of(&response), leave: leaves, keeps });
             // Nobody asks for the answer any more.
             return std::future::pending().await;
         }
-        *response.body_mut() = sse::body(&app, open.events, frame::log_event, open.permit);
+        *response.body_mut() = match leaves {
+            Leave::Events(open) => sse::body(&app, open.events, frame::log_event, open.permit),
+            Leave::Lines(whole) => whole.body(),
+        };
     }
     Ok(response.map(|body| Counted { inner: body, phase }))
 }
 
-/// The head of an answer whose body ends with the connection, as text.
+/// The head of an answer as text, but for what tells where its body ends.
 fn head_of(response: &Response) -> String {
     let mut text = String::new();
     reply::write_head(&mut text, response.status(), response.headers());
-    let _ = write!(text, "connection: close\r\ndate: {}\r\n\r\n", date::now());
+    let _ = write!(text, "date: {}\r\n", date::now());
     text
 }
 
-/// A connection that leaves the HTTP stack: the head of its answer, and what follows.
-type Leaving = (Vec<u8>, Open);
+/// A connection that leaves the HTTP stack.
+struct Leaving {
+    /// The head of the answer, but for its end.
+    head: String,
+    leave: Leave,
+    /// More requests may come when it has been sent.
+    keeps: bool,
+}
+
+/// What follows the head.
+pub(crate) enum Leave {
+    Events(Open),
+    Lines(Box<Whole>),
+}
 
 /// How a connection was served by the HTTP stack.
 enum Ended {
@@ -168,16 +214,16 @@ enum Ended {
     Draining,
 }
 
-/// An event stream on its way from the call that opened it, past what cares for every answer, to the connection.
+/// A body on its way from the call that opened it, past what cares for every answer, to the connection.
 #[derive(Clone)]
-pub(crate) struct Handover(Arc<Mutex<Option<Open>>>);
+pub(crate) struct Handover(Arc<Mutex<Option<Leave>>>);
 
 impl Handover {
-    pub(crate) fn new(open: Open) -> Self {
-        Self(Arc::new(Mutex::new(Some(open))))
+    pub(crate) fn new(leave: Leave) -> Self {
+        Self(Arc::new(Mutex::new(Some(leave))))
     }
 
-    fn take(self) -> Option<Open> {
+    fn take(self) -> Option<Leave> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -1,15 +1,11 @@
 //! Following a log over HTTP.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::body::Body;
-use bytes::Bytes;
 use folio::{AppendLog, Start};
-use futures_util::stream;
 use http::{HeaderMap, StatusCode};
 
-use crate::connection::Handover;
+use crate::connection::{Handover, Leave};
 use crate::cursor::{self, Place};
 use crate::problem::Answer;
 use crate::query::Query;
@@ -34,10 +30,9 @@ pub(crate) async fn open(app: &App, place: Followed, log: &Arc<dyn AppendLog>, q
     let start = last.or(since).map_or(Start::Now, |place| Start::After(place.cursor));
     match log.subscribe_lines(start).await {
         Ok(events) => {
-            // Of no length that is known: it is not this body that goes out.
-            let mut response = sse::response(Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()));
+            let mut response = sse::response(reply::unknown_length());
             let open = Open { place, log: Arc::clone(log), events, permit };
-            response.extensions_mut().insert(Handover::new(open));
+            response.extensions_mut().insert(Handover::new(Leave::Events(open)));
             Ok(response)
         }
         Err(error) => sse::refuse(error),

@@ -38,6 +38,7 @@ mod query;
 mod range;
 mod reply;
 mod routes;
+mod send;
 mod socket;
 mod sse;
 mod state;

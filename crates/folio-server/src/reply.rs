@@ -44,6 +44,11 @@ pub(crate) fn write_head(out: &mut String, status: StatusCode, headers: &HeaderM
     }
 }
 
+/// In place of a body that goes out another way: of no length that is known.
+pub(crate) fn unknown_length() -> Body {
+    Body::from_stream(stream::pending::<Result<Bytes, Infallible>>())
+}
+
 /// An answer without a body.
 pub(crate) fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());

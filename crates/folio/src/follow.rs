@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::cursor::{Cursor, Position, Seq};
 use crate::error::Result;
 use crate::lineage::{Bounds, Gap, GapReason, Lineage};
-use crate::lines::Lines;
+use crate::lines::{FileLines, Lines};
 use crate::log::{Entry, LogEvent, LogStream, Start};
 use crate::run::{self, Form, Run};
 
@@ -39,6 +39,12 @@ pub(crate) trait Source: Send + Sync + 'static {
     /// [`Source::read_after`], as runs of lines. Where nothing is stored as lines, they hold what is told.
     async fn read_lines_after(&self, after: Seq, budget: Budget, _: Form) -> Result<Vec<Item<Lines>>> {
         Ok(run::lines(self.read_after(after, budget).await?))
+    }
+
+    /// What lies right after `after`, in its file: the next entry and more, up to `last` (inclusive) or the head at most.
+    /// `None` where that is not known. As for the rest like [`Source::read_after`].
+    async fn find_after(&self, _after: Seq, _last: Seq) -> Result<Option<FileLines>> {
+        Ok(None)
     }
 
     /// What lies before `before` (exclusive), newest first: at least one item if there is any. As for the rest like

@@ -49,7 +49,7 @@ pub use ext::{AppendLogExt, BlobStoreExt, JsonKvExt, ProjectExt};
 pub use json::Json;
 pub use limits::Limits;
 pub use lineage::{Bounds, Gap, GapReason, Lineage, Piece, Resolved};
-pub use lines::Lines;
+pub use lines::{FileLines, Lines};
 pub use log::{
     AppendLog, AppendOptions, AppendOutcome, Appended, Data, Entry, LogEvent, LogStatus, LogStream, Order, Page, ReadOptions,
     Start, Truncated,

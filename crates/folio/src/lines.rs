@@ -1,5 +1,9 @@
 //! Entries as text, for those who pass them on: lines that go out as they are.
 
+use std::fs::File;
+use std::ops::Range;
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -62,6 +66,42 @@ impl Lines {
         let end = self.iter().take(kept).map(|line| line.len() + 1).sum();
         let behind = Self { first: last + 1, last: self.last, text: self.text.split_off(end) };
         (Self { last, ..self }, Some(behind))
+    }
+}
+
+/// Lines as they are stored, in their file: nobody writes to it any more, and what it held was good when it was read before
+/// ([`AppendLog::read_in_place`](crate::AppendLog::read_in_place)). Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct FileLines {
+    pub(crate) first: Seq,
+    pub(crate) last: Seq,
+    pub(crate) file: Arc<File>,
+    pub(crate) range: Range<u64>,
+}
+
+impl FileLines {
+    /// Seq of the first entry.
+    #[must_use]
+    pub fn first(&self) -> Seq {
+        self.first
+    }
+
+    /// Seq of the last entry.
+    #[must_use]
+    pub fn last(&self) -> Seq {
+        self.last
+    }
+
+    /// The file, opened for reading. Read at offsets: others may share where it stands.
+    #[must_use]
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Where the lines lie in it, in bytes: whole ones, each with its newline, and nothing else.
+    #[must_use]
+    pub fn range(&self) -> Range<u64> {
+        self.range.clone()
     }
 }
 

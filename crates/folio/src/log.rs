@@ -11,7 +11,7 @@ use crate::cursor::{Cursor, Position, Seq};
 use crate::error::Result;
 use crate::json::Json;
 use crate::lineage::{Gap, Piece};
-use crate::lines::Lines;
+use crate::lines::{FileLines, Lines};
 use crate::name::LogName;
 
 /// What an entry holds.
@@ -297,6 +297,14 @@ pub trait AppendLog: Send + Sync {
     /// much of a log.
     async fn read_stored(&self, options: ReadOptions) -> Result<Page<Lines>> {
         self.read_lines(options).await
+    }
+
+    /// As [`read_stored`](Self::read_stored), without reading: for those who have the system pass the bytes on, which takes no
+    /// memory, so there is no other bound than `before`. A page ends where what is known to be good ends. `None` where the lines
+    /// after `since` have to be read: they are not known to be good, something is to be told before them, or the driver has no
+    /// files.
+    async fn read_in_place(&self, _since: Cursor, _before: Option<Seq>) -> Result<Option<Page<FileLines>>> {
+        Ok(None)
     }
 
     /// As [`subscribe`](Self::subscribe), for those who pass the entries on as text.

@@ -3,11 +3,12 @@
 //! A page shows the log as of one moment. Like following, reading looks at the log before and after, and what the two
 //! looks don't agree on is read again.
 
-use crate::cursor::{Position, Seq};
+use crate::cursor::{Cursor, Position, Seq};
 use crate::error::Result;
 use crate::follow::{Budget, Item, Presence, Snapshot, Source};
 use crate::limits::Limits;
 use crate::lineage::{Gap, GapReason};
+use crate::lines::FileLines;
 use crate::log::{Order, Page, ReadOptions};
 use crate::run::Run;
 
@@ -42,6 +43,21 @@ pub(crate) async fn page<E: Run>(source: &dyn Source, options: &ReadOptions) -> 
             return Ok(Some(page));
         }
     }
+}
+
+/// As [`page`], of lines that stay in their file; `None` where they have to be read, or there are none.
+pub(crate) async fn in_place(source: &dyn Source, since: Cursor, before: Option<Seq>) -> Result<Option<Page<FileLines>>> {
+    let Presence::Live(log) = source.snapshot().await? else { return Ok(None) };
+    let options = ReadOptions { since: Some(since), before, ..ReadOptions::default() };
+    let plan = Plan::new(&log, &options);
+    if plan.floor_gap.is_some() || plan.width() == 0 {
+        return Ok(None);
+    }
+    let Some(lines) = source.find_after(plan.floor, plan.top).await? else { return Ok(None) };
+    let Presence::Live(fresh) = source.snapshot().await? else { return Ok(None) };
+    let is_next = lines.first == plan.floor + 1 && lines.last <= plan.top && fresh.bounds.horizon <= plan.floor;
+    let position = log.lineage.position(lines.last);
+    Ok((is_next && fresh.agrees(&log)).then(|| plan.page(vec![lines], None, Some(position), None)))
 }
 
 /// What a page may hold: the entries after `floor` up to and including `top`.

@@ -1,19 +1,20 @@
 //! A connection that is served the quick way: its socket, and what was read from it.
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, timeout, timeout_at};
+use tokio::time::{Instant, Sleep, timeout_at};
 
 use super::Next;
 use super::file::Body;
-use super::pass::{self, Passed};
+use crate::send::pass::{self, Passed};
+use crate::send::write;
 use crate::state::App;
 
 /// Room for at least so many bytes is there when something is read.
@@ -157,19 +158,20 @@ impl Connection {
 
     /// Writes an answer. False: the client takes none, or what follows its head does not come.
     pub(super) async fn send(&mut self, text: &[u8], body: Option<Body>, app: &App) -> bool {
+        let patience = app.config.write_timeout;
         let mut rest = match body {
-            None => return self.write(text, &[], app).await,
+            None => return write(&self.stream, text, &[], patience).await,
             Some(Body::Read(first, rest)) => {
-                if !self.write(text, &first, app).await {
+                if !write(&self.stream, text, &first, patience).await {
                     return false;
                 }
                 rest
             }
             Some(Body::Passed(file, size, rest)) => {
-                if !self.write(text, &[], app).await {
+                if !write(&self.stream, text, &[], patience).await {
                     return false;
                 }
-                match pass::on(&self.stream, file, size, rest, app.config.write_timeout).await {
+                match pass::on(&self.stream, Arc::new(file), 0..size, rest, patience).await {
                     Passed::All => return true,
                     Passed::Unable(rest) => rest,
                     Passed::Failed => return false,
@@ -178,36 +180,10 @@ impl Connection {
         };
         while let Some(piece) = rest.next().await {
             let Ok(piece) = piece else { return false };
-            if !self.write(&piece, &[], app).await {
+            if !write(&self.stream, &piece, &[], patience).await {
                 return false;
             }
         }
         true
-    }
-
-    /// Writes these bytes, and then those.
-    async fn write(&mut self, mut these: &[u8], mut those: &[u8], app: &App) -> bool {
-        loop {
-            let written = match those {
-                [] => self.stream.try_write(these),
-                _ => self.stream.try_write_vectored(&[IoSlice::new(these), IoSlice::new(those)]),
-            };
-            match written {
-                Ok(written) => {
-                    let of_these = written.min(these.len());
-                    these = these.get(of_these..).unwrap_or_default();
-                    those = those.get(written - of_these..).unwrap_or_default();
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if !matches!(timeout(app.config.write_timeout, self.stream.writable()).await, Ok(Ok(()))) {
-                        return false;
-                    }
-                }
-                Err(_) => return false,
-            }
-            if these.is_empty() && those.is_empty() {
-                return true;
-            }
-        }
     }
 }

@@ -13,14 +13,12 @@
 //! | `head` | which heads are understood |
 //! | `append`, `file` | the calls |
 //! | `answer` | what is answered |
-//! | `pass` | large files, passed on by the system |
 
 mod answer;
 mod append;
 mod connection;
 mod file;
 mod head;
-mod pass;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,13 @@
 //! Logs: append, read, compact, end, fork.
 
-use crate::client::{Answer, Request};
-use crate::server::TestServer;
+use std::sync::Arc;
+
+use folio::clock::ManualClock;
+use folio::fs::{FsDriver, FsOptions};
 use serde_json::{Value, json};
+
+use crate::client::{Answer, Request};
+use crate::server::{TestServer, config};
 
 const HISTORY: &str = "/v1/projects/p/history";
 
@@ -174,6 +179,76 @@ async fn a_whole_log_as_lines() {
     let desc = server.send("GET", &format!("{log}?limit=all&order=desc"), &ndjson, "").await.refused(400, "invalid");
     assert!(desc.contains("order=desc"), "{desc}");
     server.send("GET", "/v1/projects/p/logs/none?limit=all", &ndjson, "").await.refused(404, "no_log");
+}
+
+/// Long stretches are passed on from their files, which shows by the size of chunks; the bytes are the same on every way, and
+/// other requests may follow on the connection.
+#[tokio::test]
+async fn a_whole_log_is_passed_on_from_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    // Long after the files were written.
+    let clock = Arc::new(ManualClock::new(4_000_000_000_000));
+    let options = FsOptions { clock: clock.clone(), segment_bytes: 2 << 20, ..FsOptions::default() };
+    let driver = FsDriver::open(folder.path().join("root"), options).await.unwrap();
+    let server = TestServer::over(Arc::new(driver), config()).await;
+    server.furnish().await;
+    let log = "/v1/projects/p/logs/long";
+    for n in 0..7 {
+        let lines: String = (0..5_000).map(|i| format!("{{\"n\":{},\"pad\":\"{}\"}}\n", n * 5_000 + i, "x".repeat(80))).collect();
+        assert_eq!(append(&server, log, "application/x-ndjson", &lines).await.status, 200);
+    }
+    clock.set(4_000_000_060_000);
+    let request = Request::new("GET", &format!("{log}?limit=all")).header("accept", "application/x-ndjson");
+    let mut connection = server.connect().await;
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        connection.send(&request).await;
+        let head = connection.head().await;
+        assert_eq!((head.status, head.header("transfer-encoding")), (200, Some("chunked")), "{head:?}");
+        let (mut text, mut largest) = (Vec::new(), 0);
+        while let Some(chunk) = connection.chunk().await {
+            largest = largest.max(chunk.len());
+            text.extend(chunk);
+        }
+        answers.push((text, largest));
+        connection.send(&Request::new("GET", &format!("{log}?view=status"))).await;
+        assert!(connection.answer().await.json()["head"].as_str().unwrap().ends_with("-35000"));
+    }
+    let (text, sizes): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
+    let lines: Vec<Value> = text[0].split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    assert_eq!(lines.len(), 35_000);
+    for (at, line) in lines.iter().enumerate() {
+        assert_eq!((&line["seq"], &line["data"]["n"]), (&json!(at + 1), &json!(at)));
+    }
+    assert!(text[1] == text[0] && text[2] == text[0]);
+    assert!(sizes[0] <= 70_000 && sizes[1] > 500_000 && sizes[2] > 500_000, "{sizes:?}");
+
+    // By the HTTP stack, where the client says something of the connection.
+    for (name, value) in [("connection", "close"), ("connection", "keep-alive")] {
+        let answer = server.call(request.clone().header(name, value)).await;
+        assert!(answer.body == text[0], "{name}: {value}");
+    }
+    let old = format!("GET {log}?limit=all HTTP/1.0\r\nhost: {}\r\naccept: application/x-ndjson\r\n\r\n", server.address);
+    let mut connection = server.connect().await;
+    connection.send_bytes(old.as_bytes()).await;
+    let answer = connection.answer().await;
+    assert!(answer.header("transfer-encoding").is_none() && answer.body == text[0]);
+
+    // Several requests at once are all answered, or the connection ends after an answer.
+    let one = format!("GET {log}?limit=all HTTP/1.1\r\nhost: {}\r\naccept: application/x-ndjson\r\n\r\n", server.address);
+    let mut connection = server.connect().await;
+    connection.send_bytes(one.repeat(3).as_bytes()).await;
+    let mut whole = 0;
+    while connection.answer_begins().await {
+        assert!(connection.answer().await.body == text[0]);
+        whole += 1;
+        if whole == 3 {
+            break;
+        }
+    }
+    assert!(whole > 0);
+    let head = server.send("HEAD", &format!("{log}?limit=all"), &[("accept", "application/x-ndjson")], "").await;
+    assert_eq!((head.status, head.header("content-length")), (200, None));
 }
 
 /// What is cut short can be told from what is whole: the last chunk is missing.

@@ -344,6 +344,7 @@ impl Disk {
             lineage: self.lineage.clone(),
             bounds: Bounds { horizon: self.horizon, head: self.head, ended: self.new_piece == Some(NewPiece::Broken) },
             closed: self.closed,
+            ts: self.ts,
         }
     }
 

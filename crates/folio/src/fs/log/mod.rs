@@ -47,17 +47,17 @@ pub(crate) use self::paths::{LogPaths, sealed_name};
 pub(crate) use self::rewrite::Change;
 pub(crate) use self::set::Logs;
 use self::view::{Hints, View};
-use crate::cursor::{Position, Seq};
+use crate::cursor::{Cursor, Position, Seq};
 use crate::driver::LogList;
 use crate::error::{Error, NameKind, Result};
 use crate::follow::{Budget, Item, Presence, Source, follow};
 use crate::fs::segment::Stored;
 use crate::fs::store::{Store, off_runtime};
 use crate::fs::vfs::Dir;
-use crate::lines::Lines;
+use crate::lines::{FileLines, Lines};
 use crate::log::{AppendLog, AppendOptions, AppendOutcome, Data, LogStatus, LogStream, Page, ReadOptions, Start, Truncated};
 use crate::name::{LogName, ProjectId};
-use crate::page::page;
+use crate::page::{self, page};
 use crate::request::Keyed;
 use crate::run::{self, Form, Kept, Run};
 
@@ -158,6 +158,11 @@ impl AppendLog for FsLog {
 
     async fn read_stored(&self, options: ReadOptions) -> Result<Page<Lines>> {
         Ok(self.page::<Kept>(&options).await?.map(|Kept(lines)| lines))
+    }
+
+    async fn read_in_place(&self, since: Cursor, before: Option<Seq>) -> Result<Option<Page<FileLines>>> {
+        let _running = self.store().enter().await?;
+        page::in_place(&Following(self.core()), since, before).await
     }
 
     async fn subscribe(&self, start: Start) -> Result<LogStream> {
@@ -320,6 +325,16 @@ impl Source for Following {
             self.0.proofs.add(proof);
         }
         Ok(items)
+    }
+
+    async fn find_after(&self, after: Seq, last: Seq) -> Result<Option<FileLines>> {
+        let now = self.0.store.now_ms();
+        let Some(mark) = self.0.marks.find(after) else { return Ok(None) };
+        let Some(proof) = self.0.proofs.find(&mark, now) else { return Ok(None) };
+        let found = self.0.read(move |view| view.in_place(mark, proof, last, now)).await;
+        let Some((lines, next)) = missing_is_nothing(found)? else { return Ok(None) };
+        self.0.marks.add(Some(next));
+        Ok(Some(lines))
     }
 
     async fn read_before(&self, before: Seq, budget: Budget) -> Result<Vec<Item>> {

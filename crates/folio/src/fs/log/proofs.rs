@@ -1,5 +1,5 @@
-//! What was found good in sealed segments. Nobody writes to those, so bytes that were judged once need no second look before
-//! they are sent as they lie, while the kernel says that the file has not changed.
+//! What was found good in segments at rest: sealed ones, and the newest where nothing came for a while. Bytes that were judged
+//! once need no second look before they are sent as they lie, while the kernel says that the file has not changed.
 //!
 //! Its time of change tells another program's write, except within one step of the kernel's clock: what changed just now is
 //! not proven yet. A medium that goes bad says nothing, so proofs are not believed for long. Every line still carries its
@@ -20,11 +20,14 @@ use crate::run::PIECE;
 /// Proofs that are kept of a log, each of one segment.
 const KEPT: usize = 64;
 /// How long ago a file must have changed, in milliseconds: well above the step of any kernel's clock.
-const SETTLED: u64 = 2_000;
+pub(crate) const SETTLED: u64 = 2_000;
 /// For how long a proof is believed, in milliseconds.
 const BELIEVED: u64 = 10 * 60 * 1_000;
 
-/// A stretch of a sealed segment that is nothing but usual lines of entries, whose seqs rise by 1.
+/// Fewer bytes are read as well as passed on.
+const WORTH: u64 = 64 << 10;
+
+/// A stretch of a segment at rest that is nothing but usual lines of entries, whose seqs rise by 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Proof {
     /// Where the first of the lines begins.
@@ -65,6 +68,34 @@ impl Proof {
         }
         Ok((runs, at, left))
     }
+
+    /// How far the lines of `file`, which is still what it was, reach from `mark` on, up to the entry `last` or a little less
+    /// far: only their ends are read. `None` where that tells nothing, or there are few.
+    pub(crate) fn reaches(&self, file: &File, mark: Mark, last: Seq) -> Result<Option<Mark>> {
+        let (mut wanted, most) = (self.to - mark.offset, last.saturating_sub(mark.after));
+        while wanted >= WORTH {
+            let size = wanted.min(PIECE as u64);
+            let (mut text, begin) = (Vec::new(), mark.offset + wanted - size);
+            file.read_onto(&mut text, usize::try_from(size).unwrap_or(PIECE), begin)?;
+            let Some(end) = memchr::memrchr(b'\n', &text).map(|newline| newline + 1) else { return Ok(None) };
+            let Some(seq) = text.get(..end).and_then(last_seq) else { return Ok(None) };
+            let Some(count) = seq.checked_sub(mark.after).filter(|&count| count > 0) else { return Ok(None) };
+            if count <= most {
+                return Ok(Some(Mark { after: seq, offset: begin + end as u64, ..mark }));
+            }
+            // Most lines of a log are of about one length.
+            let share = u128::from(wanted) * u128::from(most) * 15 / 16 / u128::from(count);
+            wanted = u64::try_from(share).unwrap_or(0);
+        }
+        Ok(None)
+    }
+}
+
+/// Seq of the last line in `text`, which ends with it.
+fn last_seq(text: &[u8]) -> Option<Seq> {
+    let line = text.strip_suffix(b"\n")?;
+    let start = memchr::memrchr(b'\n', line).map_or(0, |newline| newline + 1);
+    Some(line::plain(line.get(start..)?)?.seq)
 }
 
 /// Where the lines that are wanted end in `text`, which begins with the entry after `after`, and the seq of the last: those
@@ -73,8 +104,7 @@ fn cut(text: &[u8], after: Seq, entries: usize, bytes: usize) -> Option<(usize, 
     let whole = memchr::memrchr(b'\n', text)? + 1;
     let reached = text.get(bytes.saturating_sub(1)..whole).and_then(|rest| memchr::memchr(b'\n', rest));
     let end = reached.map_or(whole, |newline| bytes.saturating_sub(1) + newline + 1);
-    let start = memchr::memrchr(b'\n', text.get(..end - 1)?).map_or(0, |newline| newline + 1);
-    let last = line::plain(text.get(start..end - 1)?)?.seq;
+    let last = last_seq(text.get(..end)?)?;
     if last.checked_sub(after).filter(|&count| count > 0)? <= entries as u64 {
         return Some((end, last));
     }

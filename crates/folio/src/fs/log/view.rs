@@ -8,13 +8,17 @@ use crate::cursor::{Position, Seq};
 use crate::error::Result;
 use crate::follow::{Budget, Item, Snapshot};
 use crate::fs::log::paths::{LogPaths, sealed_name};
-use crate::fs::log::proofs::Proof;
+use crate::fs::log::proofs::{Proof, SETTLED};
 use crate::fs::segment::{Before, Kind, Opening, Scanned, Stored, Stretch};
 use crate::fs::txn::Id;
 use crate::fs::vfs::{Access, Dir, File, Meta};
 use crate::lineage::{Bounds, Lineage};
-use crate::lines::Lines;
+use crate::lines::{FileLines, Lines};
 use crate::run::{Form, Runs};
+
+/// For how long nothing must have come, in milliseconds, for the newest segment to be asked for its times: before that, they
+/// prove nothing anyway.
+const REST: u64 = SETTLED;
 
 /// Entries that a reader from the back is given a look at first.
 const FEW: usize = 64;
@@ -61,14 +65,19 @@ pub(crate) struct Segment {
     pub(crate) first: Seq,
     /// The file: another one may get its name.
     file: Id,
-    /// If it is sealed. Nobody asks that of one that is written to: it would cost the writer.
+    /// If it is sealed, or was at rest. Nobody asks that of one that is written to: it would cost the writer.
     pub(crate) still: Option<Still>,
 }
 
 impl Segment {
-    fn sealed(first: Seq, meta: &Meta) -> Self {
+    fn at_rest(first: Seq, meta: &Meta) -> Self {
         let still = Still { size: meta.size, changed_ns: meta.changed_ns };
         Self { first, file: meta.id(), still: Some(still) }
+    }
+
+    /// True for the same file, whatever was written to it.
+    fn is_file(&self, other: Self) -> bool {
+        (self.first, self.file) == (other.first, other.file)
     }
 }
 
@@ -140,6 +149,8 @@ pub(crate) struct View {
     pub(crate) lineage: Arc<Lineage>,
     pub(crate) bounds: Bounds,
     pub(crate) closed: bool,
+    /// When the newest entry came, in unix milliseconds.
+    pub(crate) ts: u64,
 }
 
 impl View {
@@ -204,9 +215,7 @@ impl View {
         };
         // In which segment it stopped, and where.
         let mut end = None;
-        let known = |it: Segment| {
-            mark.filter(|mark| (mark.segment.first, mark.segment.file) == (it.first, it.file)).map(|mark| mark.offset)
-        };
+        let known = |it: Segment| mark.filter(|mark| mark.segment.is_file(it)).map(|mark| mark.offset);
         let newest_base = self.newest.as_ref().map_or(self.bounds.head, |newest| newest.base);
         if after < newest_base
             && let Some(folder) = self.sealed_folder()?
@@ -223,7 +232,7 @@ impl View {
                 let opening = Opening::read(&file)?;
                 let stretch = opening.sealed(&file, first);
                 let wanted = (after.max(first - 1), bound.min(last));
-                let segment = Segment::sealed(first, &meta);
+                let segment = Segment::at_rest(first, &meta);
                 if let Scanned::Stopped { next } = stretch.scan(wanted, known(segment), &mut on_entry)? {
                     end = Some((segment, next));
                     break;
@@ -275,7 +284,7 @@ impl View {
         }
         let mark = hints.mark.filter(|mark| mark.after == after);
         if let (Some(mark), Some(proof)) = (mark, hints.proof)
-            && let Some((runs, next, left)) = self.proven(mark, proof, last, budget)?
+            && let Some((runs, next, left)) = self.proven(mark, proof, (last, budget), hints.now)?
         {
             let mut items: Vec<_> = runs.into_iter().map(Item::Entry).collect();
             let mut hints = Hints { mark: Some(next), proof: None, now: hints.now };
@@ -286,6 +295,8 @@ impl View {
             }
             return Ok((items, hints));
         }
+        // Before it is read, so that what changes meanwhile shows later.
+        let newest = if form == Form::Stored { self.newest_at_rest(hints.now)? } else { None };
         let (mut runs, mut spent) = (Runs::default(), Spent::default());
         // Bytes of usual lines, while nothing else was met.
         let mut usual = Some(0);
@@ -298,6 +309,10 @@ impl View {
             usual = usual.filter(|_| matches!(met, Met::Entry(Stored::Plain(_)))).map(|all| all + bytes as u64);
             spent.on(bytes, budget)
         })?;
+        let next = next.map(|mark| match &newest {
+            Some((_, at_rest)) if at_rest.is_file(mark.segment) => Mark { segment: *at_rest, ..mark },
+            _ => mark,
+        });
         let proof = match (form, mark, next, usual) {
             (Form::Stored, Some(from), Some(to), Some(bytes)) => Proof::between(from, to, bytes, hints.now),
             _ => None,
@@ -307,17 +322,50 @@ impl View {
 
     /// What lies behind `mark`, as far as it is proven, with where it ends and what is left of the budget then; `None` where
     /// it has to be looked at.
-    fn proven(&self, mark: Mark, proof: Proof, last: Seq, budget: Budget) -> Result<Option<(Vec<Lines>, Mark, Budget)>> {
-        if !proof.covers(&mark) || self.sealed.binary_search(&mark.segment.first).is_err() || !self.project.is_local()? {
+    fn proven(
+        &self,
+        mark: Mark,
+        proof: Proof,
+        (last, budget): (Seq, Budget),
+        now: u64,
+    ) -> Result<Option<(Vec<Lines>, Mark, Budget)>> {
+        let Some(file) = self.proven_file(mark, proof, now)? else { return Ok(None) };
+        let (runs, next, left) = proof.read(&file, mark, last, budget)?;
+        Ok((!runs.is_empty()).then_some((runs, next, left)))
+    }
+
+    /// What lies behind `mark`, as far as it is proven, and where it ends; `None` where it has to be looked at.
+    pub(crate) fn in_place(&self, mark: Mark, proof: Proof, last: Seq, now: u64) -> Result<Option<(FileLines, Mark)>> {
+        let Some(file) = self.proven_file(mark, proof, now)? else { return Ok(None) };
+        let Some(next) = proof.reaches(&file, mark, last)? else { return Ok(None) };
+        let Some(file) = file.duplicate() else { return Ok(None) };
+        let (first, last, range) = (mark.after + 1, next.after, mark.offset..next.offset);
+        Ok(Some((FileLines { first, last, file: Arc::new(file), range }, next)))
+    }
+
+    /// The file that a proof is of, if it is still what it was and `mark` stands in what is proven.
+    fn proven_file(&self, mark: Mark, proof: Proof, now: u64) -> Result<Option<Arc<File>>> {
+        if !proof.covers(&mark) || !self.project.is_local()? {
             return Ok(None);
+        }
+        if self.sealed.binary_search(&mark.segment.first).is_err() {
+            let newest = self.newest_at_rest(now)?;
+            return Ok(newest.filter(|(_, segment)| *segment == mark.segment).map(|(file, _)| file));
         }
         let Some(folder) = self.sealed_folder()? else { return Ok(None) };
         let Some((file, meta)) = folder.open_with_meta(sealed_name(mark.segment.first), Access::Read)? else { return Ok(None) };
-        if Segment::sealed(mark.segment.first, &meta) != mark.segment {
+        Ok((Segment::at_rest(mark.segment.first, &meta) == mark.segment).then(|| Arc::new(file)))
+    }
+
+    /// The newest segment as it is now, where nothing came for a while: else its times are not asked for.
+    fn newest_at_rest(&self, now: u64) -> Result<Option<(Arc<File>, Segment)>> {
+        let Some(newest) = self.newest.as_ref().filter(|newest| newest.kind != Kind::Adopted) else { return Ok(None) };
+        if self.ts.saturating_add(REST) > now {
             return Ok(None);
         }
-        let (runs, next, left) = proof.read(&file, mark, last, budget)?;
-        Ok((!runs.is_empty()).then_some((runs, next, left)))
+        let meta = newest.file.meta()?;
+        let is_known = meta.size == newest.len && meta.id() == newest.id;
+        Ok(is_known.then(|| (Arc::clone(&newest.file), Segment::at_rest(newest.base + 1, &meta))))
     }
 
     /// The last items from `after` up to `last`, in rising order, within a budget counted from the back; `make` makes what

@@ -1,6 +1,6 @@
 //! What was found good is sent again without a look, as long as nobody wrote to it.
 
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -54,6 +54,110 @@ async fn whole(log: &FsLog, limit: usize, max_bytes: usize) -> (Vec<u8>, Vec<u64
         }
         since = page.next.map(Into::into);
     }
+}
+
+/// So that there is a good part of a newest segment.
+async fn more(log: &FsLog) {
+    let text = format!("\"{}\"", "y".repeat(900));
+    append(log, &[text.as_str(); 150]).await;
+}
+
+/// What lies before `before`, as it is had by who passes on what may stay in its file; and how much of it did, in bytes.
+async fn passed(log: &FsLog, before: Option<u64>) -> (Vec<u8>, usize) {
+    let (mut text, mut in_place, mut at) = (Vec::new(), 0, 0);
+    let last = log.status().await.unwrap().head.seq.min(before.map_or(u64::MAX, |before| before - 1));
+    while at < last {
+        let since = Cursor::bare(at);
+        let page = if let Some(page) = log.read_in_place(since, before).await.unwrap() {
+            assert_eq!((page.entries.len(), page.gap), (1, None));
+            let lines = &page.entries[0];
+            let range = lines.range();
+            let mut bytes = vec![0; (range.end - range.start) as usize];
+            lines.file().read_exact_at(&mut bytes, range.start).unwrap();
+            let seqs: Vec<_> = bytes.trim_ascii_end().split(|&byte| byte == b'\n').map(|line| entry_of(line).seq).collect();
+            assert_eq!(seqs, (lines.first()..=lines.last()).collect::<Vec<_>>());
+            assert_eq!((lines.first(), page.next.unwrap().seq), (at + 1, lines.last()));
+            text.extend_from_slice(&bytes);
+            in_place += bytes.len();
+            page.next
+        } else {
+            let options = ReadOptions { since: Some(since), before, limit: 100, max_bytes: 20_000, ..ReadOptions::default() };
+            let page = log.read_stored(options).await.unwrap();
+            page.entries.iter().for_each(|lines| text.extend_from_slice(lines.text()));
+            page.next
+        };
+        at = page.unwrap().seq;
+    }
+    (text, in_place)
+}
+
+#[tokio::test]
+async fn who_passes_it_on_is_told_where_it_lies() {
+    let clock = Arc::new(ManualClock::new(4_000_000_000_000));
+    let rig = rig(clock.clone()).await;
+    let log = rig.history();
+    more(&log).await;
+    assert_eq!(passed(&log, None).await.1, 0, "nothing is known yet");
+    let (all, gaps) = whole(&log, 100, 20_000).await;
+    assert!(gaps.is_empty());
+    let (text, sealed) = passed(&log, None).await;
+    assert!(text == all && sealed > 300_000 && sealed < all.len(), "{sealed} of {}", all.len());
+    // The newest segment, too, once nothing came for a while.
+    clock.set(4_000_000_002_000);
+    drop(passed(&log, None).await);
+    let (text, with_newest) = passed(&log, None).await;
+    assert!(text == all && with_newest > sealed + 50_000, "{with_newest}, {sealed} of {}", all.len());
+    // As far as it is asked for.
+    let lines: Vec<_> = all.split_inclusive(|&byte| byte == b'\n').collect();
+    for before in (2..lines.len() as u64).step_by(97) {
+        let (text, in_place) = passed(&log, Some(before)).await;
+        assert!(text == lines[..before as usize - 1].concat(), "{before}");
+        // Some is read to find where to end, and the beginnings of segments.
+        assert!(in_place + 200_000 > text.len(), "{before}: {in_place} of {}", text.len());
+    }
+    append(&log, &["\"one more\""]).await;
+    let (text, without) = passed(&log, None).await;
+    assert!(text.starts_with(&all) && entry_of(text[all.len()..].trim_ascii_end()).seq == lines.len() as u64 + 1);
+    assert!(without + 50_000 < with_newest, "{without}");
+}
+
+#[tokio::test]
+async fn what_is_no_longer_so_is_not_passed_on() {
+    let clock = Arc::new(ManualClock::new(4_000_000_000_000));
+    let rig = rig(clock.clone()).await;
+    let log = rig.history();
+    more(&log).await;
+    clock.set(4_000_000_002_000);
+    let (all, _) = whole(&log, 100, 20_000).await;
+    assert!(passed(&log, None).await.0 == all);
+    let marks: Vec<_> = (0..log.status().await.unwrap().head.seq).filter(|&seq| log.core().marks.find(seq).is_some()).collect();
+    let in_place = async || {
+        let mut count = 0;
+        for &seq in &marks {
+            count += usize::from(log.read_in_place(Cursor::bare(seq), None).await.unwrap().is_some());
+        }
+        count
+    };
+    assert!(in_place().await > 10);
+    // Another program edits a line of each segment, in place and to the same length.
+    let sealed = rig.sealed().into_iter().map(|name| format!("history.d/{name}"));
+    let files: Vec<_> = sealed.chain(["history.jsonl".into()]).collect();
+    for file in &files {
+        let mut bytes = rig.text(file).into_bytes();
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        rig.write(file, &bytes);
+    }
+    assert_eq!(in_place().await, 0);
+    let (text, gaps) = whole(&log, 100, 20_000).await;
+    assert!(gaps.len() == files.len() && text.len() < all.len(), "{gaps:?}");
+    // What is compacted away is not there for anybody.
+    drop(whole(&log, 100, 20_000).await);
+    let mark = marks[marks.len() / 2];
+    let known = log.read_in_place(Cursor::bare(mark), None).await.unwrap();
+    assert!(known.is_some() || log.core().marks.find(mark).is_none());
+    log.truncate(log.status().await.unwrap().head.seq - 1).await.unwrap();
+    assert_eq!(in_place().await, 0);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Large files whose bytes the system passes on from its memory to the socket (`sendfile`), without a copy in between.
+//! Stretches of files whose bytes the system passes on from its memory to the socket (`sendfile`), without a copy in between.
 //!
 //! What was passed on and is not sent yet still lies in the file's pages. That is safe here: only Folio's small files are ever
 //! written over in place once they lost their name, and what other programs write into a file while it is read is
@@ -6,11 +6,11 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use folio::ByteStream;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use tokio::io::Interest;
@@ -25,30 +25,30 @@ const TURN: u64 = 8 << 20;
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
 /// What became of it.
-pub(super) enum Passed {
+pub(crate) enum Passed<F> {
     All,
-    /// Nothing was: this has to be read.
-    Unable(ByteStream),
+    /// Nothing was, and never will be: here is what was to be done then.
+    Unable(F),
     /// The client takes no more, or the file ended before its time.
     Failed,
 }
 
-/// Passes on the first `size` bytes of a file; `body` reads the same. A client may take nothing for `patience`.
-pub(super) async fn on(stream: &TcpStream, file: File, size: u64, body: ByteStream, patience: Duration) -> Passed {
-    let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return Passed::Unable(body) };
-    let (socket, file, mut body) = (Arc::new(socket), Arc::new(file), Some(body));
-    let mut at = 0;
+/// Passes on the bytes of a file in `range`; where that can't be done, `otherwise` is. A client may take nothing for `patience`.
+pub(crate) async fn on<F>(stream: &TcpStream, file: Arc<File>, range: Range<u64>, otherwise: F, patience: Duration) -> Passed<F> {
+    let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return Passed::Unable(otherwise) };
+    let (socket, mut otherwise) = (Arc::new(socket), Some(otherwise));
+    let Range { start: mut at, end } = range;
     loop {
         let (to, from) = (Arc::clone(&socket), Arc::clone(&file));
         // The file may have to be read from the disk.
-        at = match tokio::task::spawn_blocking(move || some(&to, &from, at, size)).await {
-            Ok(Ok(at)) if at == size => return Passed::All,
+        at = match tokio::task::spawn_blocking(move || some(&to, &from, at, end)).await {
+            Ok(Ok(at)) if at == end => return Passed::All,
             Ok(Ok(at)) => at,
-            Ok(Err(Errno::OPNOTSUPP)) => return body.map_or(Passed::Failed, Passed::Unable),
+            Ok(Err(Errno::OPNOTSUPP)) => return otherwise.map_or(Passed::Failed, Passed::Unable),
             Ok(Err(_)) | Err(_) => return Passed::Failed,
         };
-        // It holds a descriptor.
-        body = None;
+        // It may hold a descriptor.
+        otherwise = None;
         // Asked again by who waits, so that no moment between is missed.
         let takes = || if is_ready(&socket, Timespec::default()) { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) };
         if !matches!(timeout(patience, stream.async_io(Interest::WRITABLE, takes)).await, Ok(Ok(()))) {
@@ -57,10 +57,10 @@ pub(super) async fn on(stream: &TcpStream, file: File, size: u64, body: ByteStre
     }
 }
 
-/// Passes on what the socket takes, from the byte `from` on. Returns where it stopped. `OPNOTSUPP`: nothing was passed on, and
+/// Passes on what the socket takes, from the byte `from` up to `to`. Returns where it stopped. `OPNOTSUPP`: nothing was passed on, and
 /// never will be. Blocks.
-fn some(socket: &OwnedFd, file: &File, from: u64, size: u64) -> Result<u64, Errno> {
-    let (mut at, end) = (from, size.min(from + TURN));
+fn some(socket: &OwnedFd, file: &File, from: u64, to: u64) -> Result<u64, Errno> {
+    let (mut at, end) = (from, to.min(from + TURN));
     while at < end {
         let wanted = usize::try_from((end - at).min(PIECE)).unwrap_or(usize::MAX);
         match rustix::fs::sendfile(socket, file, Some(&mut at), wanted) {
@@ -84,17 +84,12 @@ fn is_ready(socket: &OwnedFd, patience: Timespec) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::{StreamExt, stream};
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
     use super::*;
 
     const PATIENT: Duration = Duration::from_secs(30);
-
-    fn nothing() -> ByteStream {
-        stream::empty().boxed()
-    }
 
     async fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -114,7 +109,7 @@ mod tests {
     async fn a_slow_client_gets_all_of_it() {
         let (bytes, file) = file(40_000_000);
         let ((server, mut client), size) = (pair().await, bytes.len() as u64);
-        let sending = tokio::spawn(async move { (on(&server, file, size, nothing(), PATIENT).await, server) });
+        let sending = tokio::spawn(async move { (on(&server, Arc::new(file), 0..size, (), PATIENT).await, server) });
         let (mut got, mut piece) = (Vec::new(), vec![0; 700_000]);
         while got.len() < bytes.len() {
             // Nothing is read until the socket is full and the thread has given up.
@@ -135,7 +130,7 @@ mod tests {
             let (bytes, file) = file(40_000_000);
             let (server, client) = pair().await;
             let client = (!leaves).then_some(client);
-            let sent = on(&server, file, bytes.len() as u64, nothing(), Duration::from_millis(50)).await;
+            let sent = on(&server, Arc::new(file), 0..bytes.len() as u64, (), Duration::from_millis(50)).await;
             assert!(matches!(sent, Passed::Failed), "leaves: {leaves}");
             drop(client);
         }
@@ -145,7 +140,7 @@ mod tests {
     async fn a_file_that_was_cut_is_not_said_to_be_whole() {
         let (_, file) = file(100_000);
         let (server, _client) = pair().await;
-        assert!(matches!(on(&server, file, 100_001, nothing(), PATIENT).await, Passed::Failed));
+        assert!(matches!(on(&server, Arc::new(file), 0..100_001, (), PATIENT).await, Passed::Failed));
     }
 
     #[tokio::test]
@@ -153,6 +148,6 @@ mod tests {
         let (server, _client) = pair().await;
         let (pipe, _end) = std::io::pipe().unwrap();
         let pipe = File::from(OwnedFd::from(pipe));
-        assert!(matches!(on(&server, pipe, 10, nothing(), PATIENT).await, Passed::Unable(_)));
+        assert!(matches!(on(&server, Arc::new(pipe), 0..10, (), PATIENT).await, Passed::Unable(_)));
     }
 }
