@@ -10,6 +10,7 @@ mod error;
 mod file;
 mod handle;
 mod lease;
+mod looks;
 mod now;
 #[cfg(test)]
 pub(crate) mod sim;
@@ -25,6 +26,7 @@ pub(crate) use error::{VfsError, VfsResult};
 #[cfg(test)]
 pub(crate) use file::COPY_PIECE;
 pub(crate) use file::{Access, BLANK, Blank, File, Kind, Meta, Spot};
+pub(crate) use looks::Looks;
 pub(crate) use stamp::Stamp;
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::batch::Lsn;
 use super::{Applying, Shared, State, Weight};
 use crate::driver::Durability;
 use crate::error::{Error, Result};
+use crate::fs::vfs::Looks;
 
 /// Bytes of one batch; what waits still goes into the next.
 const BATCH: usize = 6 << 20;
@@ -21,8 +22,8 @@ const DELAY: Duration = Duration::from_millis(200);
 /// Something small to commit that is done on the committer's own thread, which saves two changes of threads.
 pub(crate) trait Job: Send {
     /// Makes ready what is to be changed, and says what to record of it. `None`: nothing, and the job is over. Must not
-    /// commit, and must not take long.
-    fn prepare(&mut self) -> Option<(Vec<u8>, Weight)>;
+    /// commit, and must not take long. `looks` serves all jobs that share a write.
+    fn prepare(&mut self, looks: &mut Looks) -> Option<(Vec<u8>, Weight)>;
 
     /// Makes the changes, or tells why not.
     fn finish(self: Box<Self>, outcome: Result<Applying>);
@@ -143,7 +144,10 @@ impl Shared {
         let _ended = Ended(&self);
         let mut late: Option<Instant> = None;
         while let Some((waiting, checkpoint)) = self.next(late).await {
-            let mut waiting = Waiting { shared: &self, entries: waiting.into_iter().filter_map(prepared).collect() };
+            let mut looks = Looks::default();
+            let entries = waiting.into_iter().filter_map(|request| prepared(request, &mut looks)).collect();
+            drop(looks);
+            let mut waiting = Waiting { shared: &self, entries };
             while !waiting.entries.is_empty() {
                 self.write_batch(take_batch(&mut waiting), checkpoint);
                 late = late.or_else(|| (self.options.durability == Durability::Interval).then(|| Instant::now() + DELAY));
@@ -260,11 +264,11 @@ impl Shared {
     }
 }
 
-fn prepared(request: Request) -> Option<Entry> {
+fn prepared(request: Request, looks: &mut Looks) -> Option<Entry> {
     match request {
         Request::Record(entry) => Some(entry),
         Request::Job(mut job) => {
-            let (record, weight) = catch_unwind(AssertUnwindSafe(|| job.prepare())).unwrap_or(None)?;
+            let (record, weight) = catch_unwind(AssertUnwindSafe(|| job.prepare(looks))).unwrap_or(None)?;
             Some(Entry { record, weight, then: Then::Job(job) })
         }
     }
@@ -321,7 +325,7 @@ mod tests {
     }
 
     impl Job for Last {
-        fn prepare(&mut self) -> Option<(Vec<u8>, Weight)> {
+        fn prepare(&mut self, _: &mut Looks) -> Option<(Vec<u8>, Weight)> {
             Some((Vec::new(), Weight::Data))
         }
 

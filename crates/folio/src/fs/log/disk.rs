@@ -13,7 +13,7 @@ use crate::fs::log::view::{NewestView, View};
 use crate::fs::segment::{Before, First, Kind, Opening, Stretch};
 use crate::fs::store::Store;
 use crate::fs::txn::Id;
-use crate::fs::vfs::{Access, Dir, File, Spot};
+use crate::fs::vfs::{Access, Dir, File, Spot, VfsResult};
 use crate::lineage::{Bounds, Lineage};
 use crate::name::LogName;
 use crate::request::KeyTable;
@@ -310,10 +310,15 @@ impl Disk {
     /// True when the name still leads to the file that is held, at the length that is known. `place` is where it lies
     /// below the root, so that it shows too when the folder of the project was replaced.
     pub(crate) fn is_current(&self, root: &Dir, place: &str) -> Result<bool> {
+        self.is_at(root.spot(place))
+    }
+
+    /// As [`Disk::is_current`], where this was found at the name.
+    pub(crate) fn is_at(&self, there: VfsResult<Option<Spot>>) -> Result<bool> {
         // Nothing is held that could be compared: look again.
         let Some(newest) = &self.newest else { return Ok(false) };
         let is_known = |there: Spot| newest.id == there.id && newest.len == there.size;
-        match root.spot(place) {
+        match there {
             Err(error) if error.missing() => Ok(false),
             there => Ok(there?.is_some_and(is_known)),
         }

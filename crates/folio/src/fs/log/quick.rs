@@ -13,6 +13,7 @@ use crate::fs::log::disk::Disk;
 use crate::fs::log::keys::Keys;
 use crate::fs::log::rewrite::Planned;
 use crate::fs::txn::Txn;
+use crate::fs::vfs::Looks;
 use crate::log::AppendOutcome;
 
 /// More bytes than this are not encoded on the committer's thread.
@@ -45,9 +46,9 @@ impl Quick {
     }
 
     /// Decides what waits and makes the write ready. `None`: there is nothing to write, or it is done elsewhere.
-    fn decide(&self) -> Option<Waiting> {
+    fn decide(&self, looks: &mut Looks) -> Option<Waiting> {
         let core = &self.core;
-        let Some(mut disk) = core.take_ready() else {
+        let Some(mut disk) = core.take_ready(looks) else {
             self.slowly();
             return None;
         };
@@ -91,9 +92,10 @@ impl Quick {
 /// What a quick worker asks of its log.
 impl LogCore {
     /// The log's files, if they are as they are known.
-    fn take_ready(&self) -> Option<Box<Disk>> {
+    fn take_ready(&self, looks: &mut Looks) -> Option<Box<Disk>> {
         let known = locked(&self.idle).take()?;
-        let ready = self.store.writable().is_ok() && matches!(known.is_current(&self.store.root, &self.place), Ok(true));
+        let is_current = |looks: &mut Looks| matches!(known.is_at(looks.spot(&self.store.root, &self.place)), Ok(true));
+        let ready = self.store.writable().is_ok() && is_current(looks);
         if ready {
             return Some(known);
         }
@@ -142,9 +144,9 @@ impl LogCore {
 }
 
 impl Job for Quick {
-    fn prepare(&mut self) -> Option<(Vec<u8>, Weight)> {
+    fn prepare(&mut self, looks: &mut Looks) -> Option<(Vec<u8>, Weight)> {
         let _worker = Worker::on(&self.core);
-        let mut waiting = self.decide()?;
+        let mut waiting = self.decide(looks)?;
         let txn = Txn { steps: std::mem::take(&mut waiting.planned.steps) };
         let record = (txn.record(), txn.weight());
         waiting.planned.steps = txn.steps;

@@ -7,6 +7,7 @@ use super::{Effect, Step, Txn};
 use crate::error::{Error, Result};
 use crate::fs::journal::{Applying, Job, Weight};
 use crate::fs::store::Store;
+use crate::fs::vfs::Looks;
 
 type Then = Box<dyn FnOnce(Result<Vec<Effect>>) + Send>;
 
@@ -35,7 +36,7 @@ impl Change {
 }
 
 impl Job for Change {
-    fn prepare(&mut self) -> Option<(Vec<u8>, Weight)> {
+    fn prepare(&mut self, _: &mut Looks) -> Option<(Vec<u8>, Weight)> {
         match self.store.may_commit(&self.record) {
             Ok(()) => Some((std::mem::take(&mut self.record), self.weight)),
             Err(error) => {

@@ -10,6 +10,7 @@ use crate::driver::Durability;
 use crate::error::{Error, Result};
 use crate::fs::journal::committer::Answer;
 use crate::fs::journal::{Applying, Dirty, Job, Journal, JournalOptions, Weight};
+use crate::fs::vfs::Looks;
 use crate::fs::vfs::sim::Fault;
 
 /// Keeps the committer's thread busy until it is let go, and records nothing.
@@ -19,7 +20,7 @@ struct Busy {
 }
 
 impl Job for Busy {
-    fn prepare(&mut self) -> Option<(Vec<u8>, Weight)> {
+    fn prepare(&mut self, _: &mut Looks) -> Option<(Vec<u8>, Weight)> {
         self.begun.send(()).unwrap();
         // Whoever held it may be gone.
         let _ = self.goes_on.recv();
@@ -179,7 +180,7 @@ struct Small {
 }
 
 impl Job for Small {
-    fn prepare(&mut self) -> Option<(Vec<u8>, Weight)> {
+    fn prepare(&mut self, _: &mut Looks) -> Option<(Vec<u8>, Weight)> {
         let record = self.record.take()?;
         assert!(!record.is_empty(), "a job that can't be prepared");
         Some((record.to_vec(), Weight::Data))

@@ -14,6 +14,7 @@ use crate::ext::{BlobStoreExt, ProjectExt};
 use crate::fs::journal::{Applying, Job, Weight};
 use crate::fs::pace::Inline;
 use crate::fs::store::Store;
+use crate::fs::vfs::Looks;
 use crate::fs::vfs::sim::{Fault, Sim};
 use crate::fs::{FsDriver, FsOptions};
 use crate::json::Json;
@@ -229,7 +230,7 @@ fn a_failed_sync_stops_the_writes_and_reopening_heals() {
 struct Busy(Sender<()>, Receiver<()>);
 
 impl Job for Busy {
-    fn prepare(&mut self) -> Option<(Vec<u8>, Weight)> {
+    fn prepare(&mut self, _: &mut Looks) -> Option<(Vec<u8>, Weight)> {
         self.0.send(()).unwrap();
         // Whoever held it may be gone.
         let _ = self.1.recv();

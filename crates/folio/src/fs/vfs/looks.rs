@@ -1,0 +1,53 @@
+//! Looks at many files below a folder at about the same moment: each folder on the way is opened once for all of them.
+
+use super::dir::Dir;
+use super::error::VfsResult;
+use super::file::Spot;
+
+/// Folders that were opened for it. Not to be kept: a folder that is replaced meanwhile is not seen.
+#[derive(Debug, Default)]
+pub(crate) struct Looks {
+    /// Each with its path; `None` where there is none.
+    folders: Vec<(String, Option<Dir>)>,
+}
+
+impl Looks {
+    /// As [`Dir::spot`], of files below the same folder `root` each time.
+    pub(crate) fn spot(&mut self, root: &Dir, rel: &str) -> VfsResult<Option<Spot>> {
+        let Some((folder, name)) = rel.rsplit_once('/') else { return root.spot(rel) };
+        let known = self.folders.iter().position(|(path, _)| path == folder);
+        if known.is_none() {
+            self.folders.push((folder.to_owned(), root.dir(folder)?));
+        }
+        match known.map_or_else(|| self.folders.last(), |at| self.folders.get(at)) {
+            Some((_, Some(folder))) => folder.spot(name),
+            _ => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_finds_what_a_look_by_the_whole_path_finds() {
+        let temp = tempfile::tempdir().unwrap();
+        let at = |rel: &str| temp.path().join(rel);
+        std::fs::create_dir_all(at("p/logs/deep")).unwrap();
+        for (n, file) in ["top", "p/logs/a", "p/logs/b", "p/logs/deep/c"].into_iter().enumerate() {
+            std::fs::write(at(file), "x".repeat(n)).unwrap();
+        }
+        std::os::unix::fs::symlink("logs", at("p/link")).unwrap();
+        std::os::unix::fs::symlink("a", at("p/logs/l")).unwrap();
+        let (root, mut looks) = (Dir::open_root(temp.path()).unwrap(), Looks::default());
+        for rel in ["top", "p/logs/a", "p/logs/b", "p/logs/none", "p/none/a", "p/logs/deep", "p/logs/deep/c", "p/logs/l"] {
+            for _ in 0..2 {
+                assert_eq!(looks.spot(&root, rel).unwrap(), root.spot(rel).unwrap(), "{rel}");
+            }
+        }
+        for rel in ["p/link/a", "p/logs/a/b"] {
+            assert!(looks.spot(&root, rel).is_err() && root.spot(rel).is_err(), "{rel}");
+        }
+    }
+}
