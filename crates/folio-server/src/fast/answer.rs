@@ -3,15 +3,16 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use axum::response::{IntoResponse, Response};
-use folio::FileInfo;
+use axum::response::IntoResponse;
+use folio::{DocKey, Etag, FileInfo};
+use http::header::CONTENT_LENGTH;
 
 use crate::guard::Caller;
 use crate::problem::Problem;
 use crate::{connection, cors, date, media, reply};
 
-/// What [`connection::harden`] adds to answers that are data.
-pub(super) const HARDENED: &str = "x-content-type-options: nosniff\r\ncross-origin-resource-policy: same-origin\r\n\
+/// What [`cors::allow`] and [`connection::harden`] add to answers that are data.
+const ALWAYS: &str = "vary: Origin\r\nx-content-type-options: nosniff\r\ncross-origin-resource-policy: same-origin\r\n\
     content-security-policy: sandbox\r\n";
 
 /// The last answer of a connection.
@@ -29,8 +30,8 @@ impl Answer {
         self.text.as_bytes()
     }
 
-    /// One whose head is ready-made but for its end, up to which it is `head`. The body is text and numbers in turn.
-    pub(super) fn ready_made<const N: usize>(&mut self, head: [&str; 3], body: [(&str, u64); N], last: &str) {
+    /// One whose head begins with `head`. The body is text and numbers in turn.
+    pub(super) fn numbers<const N: usize>(&mut self, head: [&str; 2], body: [(&str, u64); N], last: &str) {
         let mut digits = itoa::Buffer::new();
         self.body.clear();
         for (text, number) in body {
@@ -38,55 +39,74 @@ impl Answer {
             self.body.push_str(digits.format(number));
         }
         self.body.push_str(last);
-        self.text.clear();
-        head.into_iter().for_each(|part| self.text.push_str(part));
-        let body = std::mem::take(&mut self.body);
-        self.end(Some(body.len()), &body);
-        self.body = body;
+        self.begin(head);
+        self.end_with_body();
     }
 
-    /// A refusal, whole.
-    pub(super) fn refused(&mut self, problem: &Problem) {
-        let body = problem.body();
-        self.head(problem.clone().into_response());
-        self.end(Some(body.len()), &String::from_utf8_lossy(&body));
+    /// What is told of a document that was written. Its key is of plain characters.
+    pub(super) fn written(&mut self, key: &DocKey, etag: Etag, created: bool) {
+        self.body.clear();
+        let _ = writeln!(self.body, "{{\"key\":\"{key}\",\"etag\":\"{etag}\"}}");
+        let status = if created { "201 Created" } else { "200 OK" };
+        self.begin(["HTTP/1.1 ", status, "\r\ncontent-type: application/json\r\ncache-control: no-store\r\n"]);
+        self.tag(etag);
+        self.end_with_body();
     }
 
     /// The head alone, of a whole file.
     pub(super) fn file(&mut self, info: &FileInfo) {
-        let (mut size, mut modified) = (itoa::Buffer::new(), itoa::Buffer::new());
-        self.text.clear();
-        let to_etag = [
+        self.begin([
             "HTTP/1.1 200 OK\r\ncontent-type: ",
             media::type_of(&info.path),
             "\r\ncache-control: no-cache\r\naccept-ranges: bytes\r\nlast-modified: ",
             &date::http_date(info.modified),
             "\r\nfolio-modified: ",
-            modified.format(info.modified),
-        ];
-        to_etag.into_iter().for_each(|part| self.text.push_str(part));
+            itoa::Buffer::new().format(info.modified),
+            "\r\n",
+        ]);
         if let Some(etag) = info.etag {
-            let _ = write!(self.text, "\r\netag: \"{etag}\"");
+            self.tag(etag);
         }
-        let from_size = ["\r\ncontent-length: ", size.format(info.size), "\r\nvary: Origin\r\n", HARDENED];
-        from_size.into_iter().for_each(|part| self.text.push_str(part));
-        self.end(None, "");
+        self.end_of_length(info.size);
+        self.end("");
     }
 
-    /// As the stack makes it of what a call answers.
-    fn head(&mut self, mut response: Response) {
-        cors::allow(response.headers_mut(), &Caller::Own);
+    /// A refusal, whole, as the stack makes it of what a call answers.
+    pub(super) fn refused(&mut self, problem: &Problem) {
+        let (mut response, body) = (problem.clone().into_response(), problem.body());
+        let headers = response.headers_mut();
+        reply::set(headers, CONTENT_LENGTH, &body.len().to_string());
+        cors::allow(headers, &Caller::Own);
         connection::harden(&mut response);
         self.text.clear();
         reply::write_head(&mut self.text, response.status(), response.headers());
+        self.end(&String::from_utf8_lossy(&body));
     }
 
-    fn end(&mut self, length: Option<usize>, body: &str) {
-        if let Some(length) = length {
-            self.text.push_str("content-length: ");
-            self.text.push_str(itoa::Buffer::new().format(length));
-            self.text.push_str("\r\n");
+    fn begin<const N: usize>(&mut self, parts: [&str; N]) {
+        self.text.clear();
+        parts.into_iter().for_each(|part| self.text.push_str(part));
+    }
+
+    fn tag(&mut self, etag: Etag) {
+        let _ = write!(self.text, "etag: \"{etag}\"\r\n");
+    }
+
+    /// What every answer that is data has behind its own headers.
+    fn end_of_length(&mut self, length: u64) {
+        for part in ["content-length: ", itoa::Buffer::new().format(length), "\r\n", ALWAYS] {
+            self.text.push_str(part);
         }
+    }
+
+    fn end_with_body(&mut self) {
+        let body = std::mem::take(&mut self.body);
+        self.end_of_length(body.len() as u64);
+        self.end(&body);
+        self.body = body;
+    }
+
+    fn end(&mut self, body: &str) {
         ["date: ", self.date.text(), "\r\n\r\n", body].into_iter().for_each(|part| self.text.push_str(part));
     }
 }

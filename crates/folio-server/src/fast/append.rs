@@ -6,14 +6,14 @@ use bytes::Bytes;
 use folio::{AppendLog, AppendOptions, AppendOutcome, Appended, Data, Json, LogName, ProjectId};
 
 use super::Outcome;
-use super::answer::{Answer, HARDENED};
+use super::answer::Answer;
 use super::head::Append;
 use crate::problem::Problem;
 use crate::state::App;
 use crate::{accept, append};
 
-/// How every answer to an append begins, up to its length and date. A test holds it together with that of the stack.
-const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncache-control: no-store\r\nvary: Origin\r\n";
+/// How every answer to an append begins. A test holds it together with that of the stack.
+const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncache-control: no-store\r\n";
 
 /// The appends of one connection.
 pub(super) struct Appender {
@@ -72,7 +72,7 @@ fn tell(appended: &Appended, answer: &mut Answer) {
     let Appended { first, last, cursor, replayed } = appended;
     let replayed = if *replayed { "idempotency-replayed: true\r\n" } else { "" };
     let body = [("{\"first_seq\":", *first), (",\"last_seq\":", *last), (",\"cursor\":\"", cursor.epoch), ("-", cursor.seq)];
-    answer.ready_made([HEAD, HARDENED, replayed], body, "\"}\n");
+    answer.numbers([HEAD, replayed], body, "\"}\n");
 }
 
 /// The entries of a body; `None` for one that the stack has to say something about.

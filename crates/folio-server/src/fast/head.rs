@@ -1,8 +1,10 @@
 //! Heads of requests that are understood completely.
 
+use folio::WriteCondition;
+
 use crate::accept;
 
-/// Headers that mean nothing to an append, or to the reading of a file.
+/// Headers that mean nothing to these calls.
 const INDIFFERENT: [&str; 5] = ["user-agent", "accept", "accept-encoding", "accept-language", "x-request-id"];
 /// Most headers.
 const HEADERS: usize = 16;
@@ -14,6 +16,7 @@ pub(super) enum Parsed<'a> {
     Part,
     Append(Append<'a>),
     File(GetFile<'a>),
+    Doc(PutDoc<'a>),
     /// Something else, or something that only the stack understands.
     Other,
 }
@@ -43,8 +46,22 @@ pub(super) struct GetFile<'a> {
     pub(super) head: usize,
 }
 
+/// The head of a request that writes a document of a project.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) struct PutDoc<'a> {
+    /// These two: plain characters only, so nothing is to be decoded.
+    pub(super) project: &'a str,
+    pub(super) key: &'a str,
+    pub(super) host: &'a [u8],
+    pub(super) condition: WriteCondition,
+    /// Bytes of the head.
+    pub(super) head: usize,
+    /// Bytes of the body.
+    pub(super) length: usize,
+}
+
 /// How requests begin that may be understood.
-const STARTS: [&[u8]; 2] = [b"POST /v1/projects/", b"GET /v1/projects/"];
+const STARTS: [&[u8]; 3] = [b"POST /v1/projects/", b"GET /v1/projects/", b"PUT /v1/projects/"];
 
 /// Reads a head; `largest` bytes may it take, with its body.
 pub(super) fn parse(bytes: &[u8], largest: usize) -> Parsed<'_> {
@@ -61,7 +78,9 @@ pub(super) fn parse(bytes: &[u8], largest: usize) -> Parsed<'_> {
         _ => return Parsed::Other,
     };
     match understood(&request, head) {
-        Some(Parsed::Append(append)) if head + append.length > largest => Parsed::Other,
+        Some(Parsed::Append(Append { length, .. }) | Parsed::Doc(PutDoc { length, .. })) if head + length > largest => {
+            Parsed::Other
+        }
         Some(understood) => understood,
         None => Parsed::Other,
     }
@@ -74,22 +93,28 @@ struct Headers<'a> {
     length: Option<usize>,
     content_type: Option<&'static str>,
     key: Option<&'a str>,
+    condition: Option<WriteCondition>,
 }
 
 fn understood<'a>(request: &httparse::Request<'_, 'a>, head: usize) -> Option<Parsed<'a>> {
     if request.version != Some(1) {
         return None;
     }
-    let (path, Headers { host, length, content_type, key }) = (request.path?, headers(request.headers)?);
-    match (request.method?, length, content_type, key) {
-        ("POST", Some(length), content_type, key) if is_log(path) => {
+    let (path, Headers { host, length, content_type, key, condition }) = (request.path?, headers(request.headers)?);
+    match (request.method?, length, content_type, key, condition) {
+        ("POST", Some(length), content_type, key, None) if is_log(path) => {
             let content_type = content_type.unwrap_or(accept::JSON);
             Some(Parsed::Append(Append { path, host: host?, content_type, key, head, length }))
         }
         // Nothing that speaks of a body or of a write.
-        ("GET", None, None, None) => {
-            let (project, path) = file(path)?;
+        ("GET", None, None, None, None) => {
+            let (project, path) = below(path, "files/")?;
             Some(Parsed::File(GetFile { project, path, host: host?, head }))
+        }
+        ("PUT", Some(length), None | Some(accept::JSON), None, condition) => {
+            let (project, key) = below(path, "docs/").filter(|(_, key)| !key.contains('/'))?;
+            let condition = condition.unwrap_or(WriteCondition::None);
+            Some(Parsed::Doc(PutDoc { project, key, host: host?, condition, head, length }))
         }
         _ => None,
     }
@@ -110,6 +135,10 @@ fn headers<'a>(all: &[httparse::Header<'a>]) -> Option<Headers<'a>> {
         } else if is(header, "idempotency-key") {
             let plain = !value.is_empty() && value.iter().all(u8::is_ascii_graphic);
             found.key.replace(std::str::from_utf8(value).ok().filter(|_| plain)?).is_some()
+        } else if is(header, "if-match") {
+            found.condition.replace(matching(value)?).is_some()
+        } else if is(header, "if-none-match") {
+            found.condition.replace((value == b"*").then_some(WriteCondition::Absent)?).is_some()
         } else if is(header, "connection") {
             !value.eq_ignore_ascii_case(b"keep-alive")
         } else {
@@ -128,10 +157,19 @@ fn is_log(path: &str) -> bool {
     rest == "history" || rest.starts_with("logs/")
 }
 
-/// The project and the path of a file, on the same terms.
-fn file(path: &str) -> Option<(&str, &str)> {
+/// The project and what follows `folder` in it, on the same terms.
+fn below<'a>(path: &'a str, folder: &str) -> Option<(&'a str, &'a str)> {
     let (project, rest) = in_project(path)?;
-    Some((project, rest.strip_prefix("files/")?))
+    Some((project, rest.strip_prefix(folder)?))
+}
+
+/// What `If-Match` asks for, where it is `*` or one of our tags.
+fn matching(value: &[u8]) -> Option<WriteCondition> {
+    if value == b"*" {
+        return Some(WriteCondition::Exists);
+    }
+    let tag = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    std::str::from_utf8(tag).ok()?.parse().ok().map(WriteCondition::Match)
 }
 
 /// A project and what follows it, both of plain characters.
@@ -159,6 +197,7 @@ mod tests {
             Parsed::Part => "part",
             Parsed::Append(_) => "append",
             Parsed::File(_) => "file",
+            Parsed::Doc(_) => "doc",
             Parsed::Other => "other",
         }
     }
@@ -258,6 +297,59 @@ mod tests {
             ("Host: localhost\r\n", ""),
         ] {
             assert_eq!(kind(&(FILE.replace(from, to) + "\r\n")), "other", "{from} {to}");
+        }
+    }
+
+    const DOC: &str = "PUT /v1/projects/p/docs/a.b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n";
+    const TAG: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e";
+
+    #[test]
+    fn a_document_is_written() {
+        let condition = |header: &str| {
+            let text = format!("{DOC}Content-Type: application/json\r\n{header}\r\n12");
+            for cut in 0..text.len() - 2 {
+                assert_eq!(kind(&text[..cut]), "part", "{cut}");
+            }
+            let Parsed::Doc(doc) = parse(text.as_bytes(), 16 << 10) else { panic!("{text}") };
+            assert_eq!((doc.project, doc.key, doc.host), ("p", "a.b", &b"localhost"[..]));
+            assert_eq!((doc.length, doc.head), (2, text.len() - 2));
+            doc.condition
+        };
+        assert_eq!(condition(""), WriteCondition::None);
+        assert_eq!(condition("If-Match: *\r\n"), WriteCondition::Exists);
+        assert_eq!(condition(&format!("if-match: \"{TAG}\"\r\n")), WriteCondition::Match(TAG.parse().unwrap()));
+        assert_eq!(condition("If-None-Match: *\r\n"), WriteCondition::Absent);
+        for header in [
+            "if-match: a".to_owned(),
+            format!("if-match: {TAG}"),
+            format!("if-match: W/\"{TAG}\""),
+            format!("if-match: \"{TAG}\", \"{TAG}\""),
+            "if-match: *\r\nif-match: *".into(),
+            "if-match: *\r\nif-none-match: *".into(),
+            format!("if-none-match: \"{TAG}\""),
+            "if-unmodified-since: Thu, 01 Jan 1970 00:00:00 GMT".into(),
+            "idempotency-key: k".into(),
+            "content-type: application/x-ndjson".into(),
+            "content-type: application/merge-patch+json".into(),
+            "transfer-encoding: chunked".into(),
+            "origin: http://localhost".into(),
+            "expect: 100-continue".into(),
+        ] {
+            assert_eq!(kind(&format!("{DOC}{header}\r\n\r\n12")), "other", "{header}");
+        }
+        for (from, to) in [
+            ("PUT", "PATCH"),
+            ("PUT", "DELETE"),
+            ("a.b", "a/b"),
+            ("a.b", "%61"),
+            ("a.b", "a?x=1"),
+            ("/docs/a.b", "/docs"),
+            ("/docs/", "/files/"),
+            ("/projects/p/", "/collections/p/"),
+            ("Content-Length: 2", "A: b"),
+            ("Length: 2", "Length: 99999"),
+        ] {
+            assert_eq!(kind(&(DOC.replace(from, to) + "\r\n12")), "other", "{from} {to}");
         }
     }
 }

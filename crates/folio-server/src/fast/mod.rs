@@ -1,4 +1,4 @@
-//! The quick way for the calls that are made most: an append, and the reading of a file.
+//! The quick way for the calls that are made most: an append, the reading of a file, and the writing of a document.
 //!
 //! A connection begins here. As long as its requests are such that are understood completely, they are answered here, from
 //! a buffer of the connection's own and without a general representation of the request. The first one that is anything
@@ -11,12 +11,13 @@
 //! | --- | --- |
 //! | `connection` | a socket, and what was read from it |
 //! | `head` | which heads are understood |
-//! | `append`, `file` | the calls |
+//! | `append`, `file`, `doc` | the calls |
 //! | `answer` | what is answered |
 
 mod answer;
 mod append;
 mod connection;
+mod doc;
 mod file;
 mod head;
 
@@ -30,8 +31,9 @@ use tokio::task::JoinSet;
 use self::answer::Answer;
 use self::append::Appender;
 use self::connection::{Connection, Read};
+use self::doc::Writer;
 use self::file::Body;
-use self::head::Parsed;
+use self::head::{Append, Parsed, PutDoc};
 use crate::state::{App, Seat};
 
 /// Most bytes of a request; larger ones are the stack's, whose bounds on memory know of them.
@@ -130,7 +132,7 @@ async fn beside(connection: Connection, seat: Seat, app: &Arc<App>) -> Option<(C
 
 /// Serves a connection in one place.
 async fn run(connection: &mut Connection, place: Place, app: &Arc<App>) -> End {
-    let (mut appender, mut answer) = (Appender::new(app), Answer::default());
+    let (mut appender, mut writer, mut answer) = (Appender::new(app), Writer::default(), Answer::default());
     let largest = LARGEST.min(app.config.max_head);
     let idle = app.config.idle_timeout;
     let patience = if place == Place::Committer { QUIET.min(idle) } else { idle };
@@ -139,17 +141,25 @@ async fn run(connection: &mut Connection, place: Place, app: &Arc<App>) -> End {
         let (whole, outcome) = match head::parse(connection.unread(), largest) {
             Parsed::Append(_) if place == Place::Server => return End::Moves,
             Parsed::Append(_) if place == Place::Waiting && done >= MORE => return End::Moves,
-            Parsed::File(_) if place == Place::Committer => return End::Moves,
+            Parsed::File(_) | Parsed::Doc(_) if place == Place::Committer => return End::Moves,
+            Parsed::Append(Append { head, length, .. }) | Parsed::Doc(PutDoc { head, length, .. })
+                if connection.unread().len() < head + length =>
+            {
+                match connection.rest().await {
+                    Read::More => continue,
+                    Read::Late => return End::Stack,
+                    Read::End => return End::Closed,
+                }
+            }
             Parsed::Append(append) => {
                 let whole = append.head + append.length;
-                let Some(request) = connection.unread().get(..whole) else {
-                    match connection.rest().await {
-                        Read::More => continue,
-                        Read::Late => return End::Stack,
-                        Read::End => return End::Closed,
-                    }
-                };
+                let request = connection.unread().get(..whole).unwrap_or_default();
                 (whole, appender.answer(&append, request, &mut answer, app).await)
+            }
+            Parsed::Doc(put) => {
+                let whole = put.head + put.length;
+                let request = connection.unread().get(..whole).unwrap_or_default();
+                (whole, writer.answer(&put, request, &mut answer, app).await)
             }
             Parsed::File(get) => (get.head, file::answer(&get, &mut answer, app).await),
             Parsed::Part if connection.unread().is_empty() => match connection.next(app, patience).await {

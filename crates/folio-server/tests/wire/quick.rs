@@ -115,6 +115,85 @@ fn all_but_date(answer: &Answer) -> (u16, Vec<(String, String)>, &[u8]) {
 }
 
 #[tokio::test]
+async fn documents_are_written_and_answered_byte_for_byte_as_by_the_stack() {
+    let folder = tempfile::tempdir().unwrap();
+    let driver = FsDriver::open(folder.path().join("root"), FsOptions { tasks: true, ..FsOptions::default() }).await.unwrap();
+    for server in [TestServer::furnished().await, TestServer::over(Arc::new(driver), config()).await] {
+        server.furnish().await;
+        let tag = |value: &str| format!("\"{}\"", folio::Etag::of(format!("{value}\n").as_bytes()));
+        let (one, other) = (tag("{\"n\":1}"), tag("{\"n\":2}"));
+        let large = format!("\"{}\"", "x".repeat(20_000));
+        let too_deep = "[".repeat(200) + &"]".repeat(200);
+        let cases = vec![
+            ("p/docs/new", vec![], "{\"n\": 1}", 201),
+            ("p/docs/new-x_1", vec![("content-type", "application/json")], " [1, \"\u{fc}\"] ", 201),
+            ("p/docs/new.x", vec![], "1", 400),
+            ("p/docs/d", vec![], "{\"n\":1}", 200),
+            ("p/docs/d", vec![("if-match", "*")], "{\"n\":1}", 200),
+            ("p/docs/none", vec![("if-match", "*")], "1", 412),
+            ("p/docs/d", vec![("if-match", &one)], "{\"n\":1}", 200),
+            ("p/docs/d", vec![("if-match", &other)], "{\"n\":1}", 412),
+            ("p/docs/none", vec![("if-match", &other)], "1", 412),
+            ("p/docs/d", vec![("if-none-match", "*")], "{\"n\":1}", 412),
+            ("p/docs/d", vec![("if-none-match", &one)], "{\"n\":1}", 400),
+            ("p/docs/d", vec![("if-match", &one), ("if-none-match", "*")], "1", 400),
+            ("p/docs/d", vec![("if-match", "a")], "1", 400),
+            ("p/docs/d", vec![("content-type", "text/plain")], "1", 415),
+            ("p/docs/d", vec![("origin", "http://evil.example")], "1", 403),
+            ("p/docs/d", vec![("host", "evil.example")], "1", 403),
+            ("p/docs/d", vec![], "", 400),
+            ("p/docs/d", vec![], "{\"n\":}", 400),
+            ("p/docs/d", vec![], "\u{feff}1", 400),
+            ("p/docs/d", vec![], &too_deep, 400),
+            ("p/docs/large", vec![], &large, 201),
+            ("p/docs/.hidden", vec![], "1", 400),
+            ("p/docs/", vec![], "1", 404),
+            ("p/docs/a/b", vec![], "1", 404),
+            ("none/docs/d", vec![], "1", 404),
+            ("-/docs/d", vec![], "1", 404),
+        ];
+        for (path, headers, body, status) in cases {
+            let target = format!("/v1/projects/{path}");
+            let quickly = server.send("PUT", &target, &headers, body).await;
+            let stored = server.get(&target).await;
+            if quickly.status == 201 {
+                server.send("DELETE", &target, &[], "").await;
+            }
+            let slowly = server.send("PUT", &target, &[headers.as_slice(), &[SLOWLY]].concat(), body).await;
+            assert_eq!(quickly.status, status, "{path} {headers:?} {quickly:?}");
+            assert_eq!(all_but_date(&quickly), all_but_date(&slowly), "{path} {headers:?}");
+            let again = server.get(&target).await;
+            assert_eq!(all_but_date(&stored), all_but_date(&again), "{path} {headers:?}");
+            if status < 300 {
+                assert_eq!(quickly.header("etag"), stored.header("etag"));
+                server.send("DELETE", &format!("/v1/projects/{path}"), &[], "").await;
+                server.send("PUT", "/v1/projects/p/docs/d", &[], "{\"n\":1}").await;
+            }
+        }
+        // In turn with the others, all on one connection, in pieces of any size.
+        let text: String = (0..40)
+            .map(|n| {
+                let put =
+                    format!("PUT /v1/projects/p/docs/t HTTP/1.1\r\nhost: {}\r\ncontent-length: 2\r\n\r\n{n:02}", server.address);
+                let put = put.replace("\r\n\r\n0", "\r\n\r\n ");
+                let append = format!("POST {L} HTTP/1.1\r\nhost: {}\r\ncontent-length: 1\r\n\r\n1", server.address);
+                let get = format!("GET /v1/projects/p/files/a.txt HTTP/1.1\r\nhost: {}\r\n\r\n", server.address);
+                put + &append + &get
+            })
+            .collect();
+        let mut connection = server.connect().await;
+        for piece in text.as_bytes().chunks(37) {
+            connection.send_bytes(piece).await;
+        }
+        for n in 0..40 {
+            assert_eq!(connection.answer().await.json()["etag"], folio::Etag::of(format!("{n}\n").as_bytes()).to_string());
+            assert_eq!(connection.answer().await.status, 200);
+            assert_eq!(connection.answer().await.text(), "0123456789");
+        }
+    }
+}
+
+#[tokio::test]
 async fn files_are_answered_byte_for_byte_as_by_the_stack() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("root");
