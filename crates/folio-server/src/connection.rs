@@ -29,7 +29,7 @@ use crate::socket::{HeadFault, Phase, Socket};
 use crate::state::App;
 use crate::stream::{self, Open};
 use crate::whole::Whole;
-use crate::{cors, date, fast, frame, reply, sse};
+use crate::{cors, date, fast, frame, reply, send, sse};
 
 /// Most that is held of what a client sends or does not read, in bytes.
 const BUFFER: usize = 128 << 10;
@@ -57,7 +57,11 @@ pub(crate) async fn serve(mut stream: TcpStream, app: Arc<App>, router: Router) 
             Leave::Lines(whole) => {
                 head.push_str("transfer-encoding: chunked\r\n");
                 head.push_str(if keeps { "\r\n" } else { "connection: close\r\n\r\n" });
-                if !whole.pass(&socket, head.into_bytes(), app.config.write_timeout).await || !keeps {
+                if !whole.pass(&socket, head.into_bytes(), app.config.write_timeout).await {
+                    return None;
+                }
+                if !keeps {
+                    send::close(socket).await;
                     return None;
                 }
                 stream = socket;
@@ -85,8 +89,10 @@ async fn by_the_stack(stream: TcpStream, first: Bytes, app: &Arc<App>, router: &
         let mut connection = pin!(http.serve_connection(TokioIo::new(&mut socket), service));
         let mut draining = app.draining.clone();
         let ended = tokio::select! {
-            _ = connection.as_mut() => Ended::Served,
+            // Before the stack reads on for a connection that has left.
+            biased;
             Some(leaving) = left.recv() => Ended::Left(leaving),
+            _ = connection.as_mut() => Ended::Served,
             _ = draining.wait_for(|draining| *draining) => Ended::Draining,
         };
         match ended {
@@ -94,8 +100,12 @@ async fn by_the_stack(stream: TcpStream, first: Bytes, app: &Arc<App>, router: &
             Ended::Left(leaving) => Some(leaving),
             Ended::Draining => {
                 connection.as_mut().graceful_shutdown();
-                let _ = connection.await;
-                None
+                // What is being answered may still leave.
+                tokio::select! {
+                    biased;
+                    Some(leaving) = left.recv() => Some(Leaving { keeps: false, ..leaving }),
+                    _ = connection => None,
+                }
             }
         }
     };

@@ -5,8 +5,11 @@ pub(crate) mod pass;
 use std::io::{self, IoSlice};
 use std::time::Duration;
 
+use tokio::io::{AsyncWriteExt, copy, sink};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use crate::socket::LINGER;
 
 /// Writes these bytes, and then those. False: the client takes none for so long, or is gone.
 pub(crate) async fn write(stream: &TcpStream, mut these: &[u8], mut those: &[u8], patience: Duration) -> bool {
@@ -31,5 +34,13 @@ pub(crate) async fn write(stream: &TcpStream, mut these: &[u8], mut those: &[u8]
         if these.is_empty() && those.is_empty() {
             return true;
         }
+    }
+}
+
+/// Ends a connection whose client may still be sending: it has a moment to read what was said last, which its system would throw
+/// away otherwise.
+pub(crate) async fn close(mut stream: TcpStream) {
+    if stream.shutdown().await.is_ok() {
+        let _ = timeout(LINGER, copy(&mut stream, &mut sink())).await;
     }
 }

@@ -69,8 +69,8 @@ impl Lines {
     }
 }
 
-/// Lines as they are stored, in their file: nobody writes to it any more, and what it held was good when it was read before
-/// ([`AppendLog::read_in_place`](crate::AppendLog::read_in_place)). Cheap to clone.
+/// Lines as they are stored, in their file: they were good when they were read before, and nobody changes them; behind them,
+/// more may be written at any time ([`AppendLog::read_in_place`](crate::AppendLog::read_in_place)). Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct FileLines {
     pub(crate) first: Seq,

@@ -2,8 +2,8 @@
 //!
 //! A connection begins here. As long as its requests are such that are understood completely, they are answered here, from
 //! a buffer of the connection's own and without a general representation of the request. The first one that is anything
-//! else goes to the HTTP stack unchanged, byte by byte, with the connection; it never comes back. So what is
-//! answered here is only ever what the stack would answer, which a test compares.
+//! else goes to the HTTP stack unchanged, byte by byte, with the connection, which stays there (but for one that left the
+//! stack, too, for its answer). So what is answered here is only ever what the stack would answer, which a test compares.
 //!
 //! Connections that append move to the thread that commits, where the driver has one.
 //!

@@ -1,8 +1,8 @@
 //! Stretches of files whose bytes the system passes on from its memory to the socket (`sendfile`), without a copy in between.
 //!
 //! What was passed on and is not sent yet still lies in the file's pages. That is safe here: only Folio's small files are ever
-//! written over in place once they lost their name, and what other programs write into a file while it is read is
-//! anybody's guess on every way.
+//! written over in place, once they lost their name; what it appends to a segment, or cuts off again, lies behind what was
+//! acknowledged. And what other programs write into a file while it is read is anybody's guess on every way.
 
 use std::fs::File;
 use std::io;

@@ -47,6 +47,35 @@ async fn a_running_request_finishes_and_others_are_not_accepted() {
     assert_eq!(docs.get(&folio::DocKey::new("d").unwrap()).await.unwrap().unwrap().value.as_str(), "1234");
 }
 
+/// A whole log leaves the HTTP stack for its answer, also when the end began before it could.
+#[tokio::test]
+async fn a_whole_log_that_was_asked_for_before_the_end_is_sent() {
+    // Room for one such answer at a time.
+    let limits = folio::Limits { body: 4 << 20, ..folio::Limits::default() };
+    let config = ServerConfig { limits, memory: 16 << 20, drain_timeout: Duration::from_secs(60), ..config() };
+    let mut server = TestServer::with(config).await;
+    server.furnish().await;
+    let value = format!("\"{}\"", "x".repeat(900_000));
+    for _ in 0..40 {
+        assert_eq!(server.send("POST", "/v1/projects/p/logs/long", &[], &value).await.status, 200);
+    }
+    let request = Request::new("GET", "/v1/projects/p/logs/long?limit=all").header("accept", "application/x-ndjson");
+    let mut holder = server.connect().await;
+    holder.send(&request).await;
+    assert_eq!(holder.head().await.status, 200);
+    let mut waiting = server.connect().await;
+    waiting.send(&request).await;
+    let mut watch = Stream::open(&server, "/v1/projects/p/history", &[]).await;
+    assert!(watch.next().await.is_some());
+    server.stop();
+    assert!(watch.next().await.is_none());
+    drop(holder);
+    let answer = waiting.answer().await;
+    assert_eq!((answer.status, answer.text().lines().count()), (200, 40), "{:?}", answer.headers);
+    assert!(waiting.ended().await);
+    server.stopped().await;
+}
+
 #[tokio::test]
 async fn a_request_that_never_finishes_does_not_hold_up_the_end() {
     let mut server = TestServer::with(ServerConfig { drain_timeout: Duration::from_millis(100), ..config() }).await;

@@ -1,5 +1,5 @@
 //! Where readers stopped, so that going on there costs no search. A mark is a hint: who goes by it looks whether the entry
-//! that is wanted stands there.
+//! that is wanted stands there, or, with a proof, whether the file is still what it was.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};

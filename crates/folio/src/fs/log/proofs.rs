@@ -26,6 +26,8 @@ const BELIEVED: u64 = 10 * 60 * 1_000;
 
 /// Fewer bytes are read as well as passed on.
 const WORTH: u64 = 64 << 10;
+/// Most bytes that are passed on between two looks at a file.
+const STRETCH: u64 = 8 << 20;
 
 /// A stretch of a segment at rest that is nothing but usual lines of entries, whose seqs rise by 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,13 +74,13 @@ impl Proof {
     /// How far the lines of `file`, which is still what it was, reach from `mark` on, up to the entry `last` or a little less
     /// far: only their ends are read. `None` where that tells nothing, or there are few.
     pub(crate) fn reaches(&self, file: &File, mark: Mark, last: Seq) -> Result<Option<Mark>> {
-        let (mut wanted, most) = (self.to - mark.offset, last.saturating_sub(mark.after));
+        let (mut wanted, most) = ((self.to - mark.offset).min(STRETCH), last.saturating_sub(mark.after));
         while wanted >= WORTH {
             let size = wanted.min(PIECE as u64);
             let (mut text, begin) = (Vec::new(), mark.offset + wanted - size);
             file.read_onto(&mut text, usize::try_from(size).unwrap_or(PIECE), begin)?;
             let Some(end) = memchr::memrchr(b'\n', &text).map(|newline| newline + 1) else { return Ok(None) };
-            let Some(seq) = text.get(..end).and_then(last_seq) else { return Ok(None) };
+            let Some(seq) = text.get(..end).and_then(|text| last_seq(text, begin == mark.offset)) else { return Ok(None) };
             let Some(count) = seq.checked_sub(mark.after).filter(|&count| count > 0) else { return Ok(None) };
             if count <= most {
                 return Ok(Some(Mark { after: seq, offset: begin + end as u64, ..mark }));
@@ -91,10 +93,11 @@ impl Proof {
     }
 }
 
-/// Seq of the last line in `text`, which ends with it.
-fn last_seq(text: &[u8]) -> Option<Seq> {
+/// Seq of the last line in `text`, which ends with it; where the text does not begin a line, it must not be its first.
+fn last_seq(text: &[u8], begins: bool) -> Option<Seq> {
     let line = text.strip_suffix(b"\n")?;
-    let start = memchr::memrchr(b'\n', line).map_or(0, |newline| newline + 1);
+    // The end of a line may look like one.
+    let start = memchr::memrchr(b'\n', line).map(|newline| newline + 1).or(begins.then_some(0))?;
     Some(line::plain(line.get(start..)?)?.seq)
 }
 
@@ -104,7 +107,7 @@ fn cut(text: &[u8], after: Seq, entries: usize, bytes: usize) -> Option<(usize, 
     let whole = memchr::memrchr(b'\n', text)? + 1;
     let reached = text.get(bytes.saturating_sub(1)..whole).and_then(|rest| memchr::memchr(b'\n', rest));
     let end = reached.map_or(whole, |newline| bytes.saturating_sub(1) + newline + 1);
-    let last = last_seq(text.get(..end)?)?;
+    let last = last_seq(text.get(..end)?, true)?;
     if last.checked_sub(after).filter(|&count| count > 0)? <= entries as u64 {
         return Some((end, last));
     }

@@ -16,10 +16,6 @@ use crate::lineage::{Bounds, Lineage};
 use crate::lines::{FileLines, Lines};
 use crate::run::{Form, Runs};
 
-/// For how long nothing must have come, in milliseconds, for the newest segment to be asked for its times: before that, they
-/// prove nothing anyway.
-const REST: u64 = SETTLED;
-
 /// Entries that a reader from the back is given a look at first.
 const FEW: usize = 64;
 
@@ -357,10 +353,11 @@ impl View {
         Ok((Segment::at_rest(mark.segment.first, &meta) == mark.segment).then(|| Arc::new(file)))
     }
 
-    /// The newest segment as it is now, where nothing came for a while: else its times are not asked for.
+    /// The newest segment as it is now, where nothing came for a while: before that, its times would prove nothing, and are not
+    /// asked for.
     fn newest_at_rest(&self, now: u64) -> Result<Option<(Arc<File>, Segment)>> {
         let Some(newest) = self.newest.as_ref().filter(|newest| newest.kind != Kind::Adopted) else { return Ok(None) };
-        if self.ts.saturating_add(REST) > now {
+        if self.ts.saturating_add(SETTLED) > now {
             return Ok(None);
         }
         let meta = newest.file.meta()?;

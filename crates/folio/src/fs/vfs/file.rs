@@ -239,6 +239,10 @@ impl File {
     /// Adds `wanted` bytes from `offset` to `bytes`; fewer only at the end of the file. Returns how many.
     pub(crate) fn read_onto(&self, bytes: &mut Vec<u8>, wanted: usize, offset: u64) -> VfsResult<usize> {
         let had = bytes.len();
+        if bytes.capacity() - had > wanted.saturating_mul(2) {
+            // All of the room is read into.
+            bytes.shrink_to(had.saturating_add(wanted));
+        }
         bytes.reserve_exact(wanted);
         while bytes.len() - had < wanted {
             match self.handle.pread_onto(bytes, offset + (bytes.len() - had) as u64) {

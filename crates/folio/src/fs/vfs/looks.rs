@@ -4,6 +4,9 @@ use super::dir::Dir;
 use super::error::VfsResult;
 use super::file::Spot;
 
+/// Folders that are kept open at a time.
+const FOLDERS: usize = 32;
+
 /// Folders that were opened for it. Not to be kept: a folder that is replaced meanwhile is not seen.
 #[derive(Debug, Default)]
 pub(crate) struct Looks {
@@ -17,6 +20,9 @@ impl Looks {
         let Some((folder, name)) = rel.rsplit_once('/') else { return root.spot(rel) };
         let known = self.folders.iter().position(|(path, _)| path == folder);
         if known.is_none() {
+            if self.folders.len() == FOLDERS {
+                return root.spot(rel);
+            }
             self.folders.push((folder.to_owned(), root.dir(folder)?));
         }
         match known.map_or_else(|| self.folders.last(), |at| self.folders.get(at)) {
@@ -46,6 +52,14 @@ mod tests {
                 assert_eq!(looks.spot(&root, rel).unwrap(), root.spot(rel).unwrap(), "{rel}");
             }
         }
+        // Also where more folders are looked into than are kept.
+        for n in 0..2 * FOLDERS {
+            let rel = format!("{n}/file");
+            std::fs::create_dir(at(&n.to_string())).unwrap();
+            std::fs::write(at(&rel), "x".repeat(n)).unwrap();
+            assert_eq!(looks.spot(&root, &rel).unwrap(), root.spot(&rel).unwrap(), "{rel}");
+        }
+        assert_eq!(looks.folders.len(), FOLDERS);
         for rel in ["p/link/a", "p/logs/a/b"] {
             assert!(looks.spot(&root, rel).is_err() && root.spot(rel).is_err(), "{rel}");
         }

@@ -263,3 +263,34 @@ async fn nothing_is_believed_for_ever() {
     drop(whole(&log, 100, 20_000).await);
     assert_eq!(used(&log), before);
 }
+
+/// The end of a line is no line, whatever it holds.
+#[tokio::test]
+async fn a_line_in_a_value_is_not_taken_for_one() {
+    let clock = Arc::new(ManualClock::new(4_000_000_000_000));
+    let rig = Rig::with(FsOptions { clock: clock.clone(), ..FsOptions::default() });
+    let log = rig.history();
+    append(&log, &[format!("\"{}\"", "a".repeat(90_000)).as_str(); 3]).await;
+    // What lies from its brace to the end of the line around it has a right sum, and fills a piece.
+    let (head, open) = (r#"{"seq":6,"ts":1"#, r#","crc":""#);
+    let tail = format!("\",\"data\":\"{}\"}}}}}}", "b".repeat(65_536 - head.len() - open.len() - 8 - 10 - 4 - 1));
+    let tail = &tail[1..];
+    let sum = crc32c::crc32c_append(crc32c::crc32c(head.as_bytes()), tail.as_bytes());
+    let inner = format!("{head}{open}{sum:08x}\"{tail}");
+    assert_eq!(inner.len() + 1, 65_536);
+    assert_eq!(crate::fs::line::plain(inner.as_bytes()).map(|line| line.seq), Some(6));
+    append(&log, &[&format!("{{\"pad\":\"{}\",\"x\":{}", "c".repeat(30_000), &inner[..inner.len() - 1])]).await;
+    assert!(rig.text("history.jsonl").trim_ascii_end().ends_with(&inner), "it stands at the end of its line");
+    for _ in 0..6 {
+        append(&log, &[r#""d""#]).await;
+    }
+    clock.set(4_000_000_002_000);
+    let text = rig.text("history.jsonl");
+    let lines: Vec<_> = text.split_inclusive('\n').filter(|line| line.contains("\"data\"")).collect();
+    // What is proven ends behind it at first.
+    for before in [Some(5), Some(5), None, Some(6), Some(7), None] {
+        let wanted = before.map_or(lines.len(), |before| before as usize - 1);
+        let (text, _) = passed(&log, before).await;
+        assert!(text == lines[..wanted].concat().as_bytes(), "{before:?}");
+    }
+}
