@@ -61,6 +61,14 @@ impl Growing {
         Ok(())
     }
 
+    /// These are some of many.
+    fn add_and_go_on(&mut self, pieces: &[Bytes]) -> VfsResult<()> {
+        let from = self.len;
+        self.add(pieces)?;
+        self.temp.file().begin_write_back(from..self.len);
+        Ok(())
+    }
+
     /// These are the last ones.
     fn end(&mut self, pieces: &[Bytes]) -> VfsResult<()> {
         self.add(pieces)?;
@@ -86,14 +94,14 @@ fn hash(mut hasher: EtagHasher, pieces: &[Bytes]) -> EtagHasher {
 
 /// Writes a body into a temporary file as it comes. If it ends with an error or the disk is full, nothing is left.
 ///
-/// Pieces are written, hashed, and the next ones taken, all at the same time.
+/// Pieces are written, hashed, and the next ones taken, all at the same time; the disk begins with each as soon as it is written.
 pub(in crate::fs) async fn receive(store: &Arc<Store>, what: &str, mut body: ByteStream) -> Result<Loose<Prepared>> {
     let (mut growing, mut hasher) = (None, EtagHasher::default());
     let mut gathered = gather(&mut body).await?;
     while !gathered.last {
         let pieces: Arc<[Bytes]> = gathered.pieces.into();
         let hashed = Arc::clone(&pieces);
-        let write = move |store: &Store| begun(store, growing)?.change(|growing| growing.add(&pieces));
+        let write = move |store: &Store| begun(store, growing)?.change(|growing| growing.add_and_go_on(&pieces));
         let written = step(store, what, write);
         let hashed = off_runtime(move || Ok(hash(hasher, &hashed)));
         let (grown, next) = match select(pin!(try_join(written, hashed)), pin!(gather(&mut body))).await {

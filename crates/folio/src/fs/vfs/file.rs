@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -334,6 +335,13 @@ impl File {
     /// Inode number and unix nanoseconds of its making (0 where unknown): other for a copy or a replacement.
     pub(crate) fn identity(&self) -> VfsResult<(u64, u64)> {
         Ok(self.spot()?.id)
+    }
+
+    /// Begins to write the bytes in `range` to the disk, so that a later sync has less to wait for. Promises nothing.
+    pub(crate) fn begin_write_back(&self, range: Range<u64>) {
+        if let Some(len) = NonZeroU64::new(range.end.saturating_sub(range.start)) {
+            self.handle.begin_write_back(range.start, len);
+        }
     }
 
     /// Makes the bytes, and what is needed to find them, durable (`fdatasync`). A failure is final: the kernel may

@@ -2,12 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{IoSlice, IoSliceMut};
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{Advice, AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::file::{Kind, Meta, Space, Wanted};
@@ -211,6 +212,17 @@ impl Handle {
             Self::Real(fd) => rustix::io::write(fd, bytes),
             #[cfg(test)]
             Self::Sim(fd) => fd.write(bytes, None),
+        }
+    }
+
+    /// `fadvise`: what was written is not needed in memory, so the kernel begins to write it to the disk. It keeps what is on its way
+    /// there.
+    pub(super) fn begin_write_back(&self, offset: u64, len: NonZeroU64) {
+        match self {
+            // A hint.
+            Self::Real(fd) => drop(rustix::fs::fadvise(fd, offset, Some(len), Advice::DontNeed)),
+            #[cfg(test)]
+            Self::Sim(_) => {}
         }
     }
 
