@@ -52,6 +52,13 @@ pub(crate) async fn serve(mut stream: TcpStream, app: Arc<App>, router: Router) 
             Leave::Events(open) => {
                 head.push_str("connection: close\r\n\r\n");
                 let head = [head.into_bytes(), sse::opening(&app)].concat();
+                if *app.draining.borrow() {
+                    // Nobody serves it any more: it ends as the others did.
+                    if send::write(&socket, &head, &[], app.config.write_timeout).await {
+                        send::close(socket).await;
+                    }
+                    return None;
+                }
                 return Some(stream::serve(app, socket, head, open));
             }
             Leave::Lines(whole) => {
@@ -190,6 +197,10 @@ async fn answer(
             Leave::Events(open) => sse::body(&app, open.events, frame::log_event, open.permit),
             Leave::Lines(whole) => whole.body(),
         };
+    }
+    if *app.draining.borrow() {
+        // This request was the last, also where it came before the stack was told.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response.map(|body| Counted { inner: body, phase }))
 }

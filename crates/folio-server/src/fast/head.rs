@@ -78,6 +78,7 @@ pub(super) fn parse(bytes: &[u8], largest: usize) -> Parsed<'_> {
         _ => return Parsed::Other,
     };
     match understood(&request, head) {
+        Some(_) if head > largest => Parsed::Other,
         Some(Parsed::Append(Append { length, .. }) | Parsed::Doc(PutDoc { length, .. })) if head + length > largest => {
             Parsed::Other
         }

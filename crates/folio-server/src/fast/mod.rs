@@ -36,7 +36,8 @@ use self::file::Body;
 use self::head::{Append, Parsed, PutDoc};
 use crate::state::{App, Seat};
 
-/// Most bytes of a request; larger ones are the stack's, whose bounds on memory know of them.
+/// Most bytes of a request; larger ones are the stack's, whose bounds on memory know of them. These are so few that they are
+/// taken also where the stack would have no room.
 const LARGEST: usize = 16 << 10;
 /// Requests until a connection without a seat there asks for one again.
 const MORE: u64 = 1_000;
@@ -138,6 +139,10 @@ async fn run(connection: &mut Connection, place: Place, app: &Arc<App>) -> End {
     let patience = if place == Place::Committer { QUIET.min(idle) } else { idle };
     let mut done = 0;
     loop {
+        if *app.draining.borrow() && !connection.unread().is_empty() {
+            // It answers this one, says that it was the last, and ends the connection.
+            return End::Stack;
+        }
         let (whole, outcome) = match head::parse(connection.unread(), largest) {
             Parsed::Append(_) if place == Place::Server => return End::Moves,
             Parsed::Append(_) if place == Place::Waiting && done >= MORE => return End::Moves,
@@ -147,8 +152,7 @@ async fn run(connection: &mut Connection, place: Place, app: &Arc<App>) -> End {
             {
                 match connection.rest().await {
                     Read::More => continue,
-                    Read::Late => return End::Stack,
-                    Read::End => return End::Closed,
+                    Read::Late | Read::End => return End::Stack,
                 }
             }
             Parsed::Append(append) => {

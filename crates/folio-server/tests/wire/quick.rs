@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use folio::fs::{FsDriver, FsOptions};
+use tokio::io::AsyncWriteExt;
 
 use crate::client::Answer;
 use crate::server::{TestServer, config};
@@ -112,6 +113,23 @@ fn all_but_date(answer: &Answer) -> (u16, Vec<(String, String)>, &[u8]) {
         value.clear();
     }
     (answer.status, headers, &answer.body)
+}
+
+/// Also to a client that has hung up one way only.
+#[tokio::test]
+async fn half_a_body_and_no_more_is_refused_on_both_ways() {
+    let server = TestServer::furnished().await;
+    for call in ["POST /v1/projects/p/history", "PUT /v1/projects/p/docs/d"] {
+        for slowly in ["", "x-slowly: 1\r\n"] {
+            let mut connection = server.connect().await;
+            let text = format!("{call} HTTP/1.1\r\nhost: {}\r\n{slowly}content-length: 100\r\n\r\n[1,2", server.address);
+            connection.send_bytes(text.as_bytes()).await;
+            connection.stream.shutdown().await.unwrap();
+            let detail = connection.answer().await.refused(400, "invalid");
+            assert!(detail.contains("broke off"), "{call} {slowly}: {detail}");
+        }
+    }
+    assert_eq!(server.get("/v1/projects/p/docs/d").await.json()["n"], 1);
 }
 
 #[tokio::test]

@@ -76,6 +76,35 @@ async fn a_whole_log_that_was_asked_for_before_the_end_is_sent() {
     server.stopped().await;
 }
 
+/// Of requests that are on their way together, the one that has begun is the last.
+#[tokio::test]
+async fn requests_that_come_without_end_do_not_hold_up_the_end() {
+    let mut server = TestServer::furnished().await;
+    for (method, target) in [("POST", "/v1/projects/p/logs/l"), ("PUT", "/v1/projects/p/docs/d")] {
+        let mut server = TestServer::furnished().await;
+        let text = format!("{method} {target} HTTP/1.1\r\nhost: {}\r\ncontent-length: 2\r\n\r\n12", server.address);
+        let mut connection = server.connect().await;
+        connection.send_bytes(&text.as_bytes()[..text.len() - 1]).await;
+        // What is sent after this is read after what was sent before it.
+        let mut watch = Stream::open(&server, "/v1/projects/p/history", &[]).await;
+        assert!(watch.next().await.is_some());
+        server.stop();
+        assert!(watch.next().await.is_none());
+        connection.send_bytes(b"2").await;
+        connection.send_bytes(text.repeat(50).as_bytes()).await;
+        let answer = connection.answer().await;
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "{answer:?}");
+        let mut more = 0;
+        while connection.answer_begins().await {
+            more += usize::from(connection.answer().await.status == 200);
+        }
+        assert_eq!(more, 0);
+        server.stopped().await;
+    }
+    server.stop();
+    server.stopped().await;
+}
+
 #[tokio::test]
 async fn a_request_that_never_finishes_does_not_hold_up_the_end() {
     let mut server = TestServer::with(ServerConfig { drain_timeout: Duration::from_millis(100), ..config() }).await;

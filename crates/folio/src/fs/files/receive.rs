@@ -65,7 +65,10 @@ impl Growing {
     fn add_and_go_on(&mut self, pieces: &[Bytes]) -> VfsResult<()> {
         let from = self.len;
         self.add(pieces)?;
-        self.temp.file().begin_write_back(from..self.len);
+        // Few bytes are in the record, and are not synced.
+        if self.inline.is_none() {
+            self.temp.file().begin_write_back(from..self.len);
+        }
         Ok(())
     }
 

@@ -26,6 +26,8 @@ const BELIEVED: u64 = 10 * 60 * 1_000;
 
 /// Fewer bytes are read as well as passed on.
 const WORTH: u64 = 64 << 10;
+/// How often it is tried to find the end of a line.
+const TRIES: usize = 8;
 /// Most bytes that are passed on between two looks at a file.
 const STRETCH: u64 = 8 << 20;
 
@@ -75,12 +77,18 @@ impl Proof {
     /// far: only their ends are read. `None` where that tells nothing, or there are few.
     pub(crate) fn reaches(&self, file: &File, mark: Mark, last: Seq) -> Result<Option<Mark>> {
         let (mut wanted, most) = ((self.to - mark.offset).min(STRETCH), last.saturating_sub(mark.after));
-        while wanted >= WORTH {
+        let mut tries = 0;
+        while wanted >= WORTH && tries < TRIES {
+            tries += 1;
             let size = wanted.min(PIECE as u64);
             let (mut text, begin) = (Vec::new(), mark.offset + wanted - size);
             file.read_onto(&mut text, usize::try_from(size).unwrap_or(PIECE), begin)?;
-            let Some(end) = memchr::memrchr(b'\n', &text).map(|newline| newline + 1) else { return Ok(None) };
-            let Some(seq) = text.get(..end).and_then(|text| last_seq(text, begin == mark.offset)) else { return Ok(None) };
+            let end = memchr::memrchr(b'\n', &text).map_or(0, |newline| newline + 1);
+            let Some(seq) = text.get(..end).and_then(|text| last_seq(text, begin == mark.offset)) else {
+                // No line lies there whole.
+                wanted -= size / 2;
+                continue;
+            };
             let Some(count) = seq.checked_sub(mark.after).filter(|&count| count > 0) else { return Ok(None) };
             if count <= most {
                 return Ok(Some(Mark { after: seq, offset: begin + end as u64, ..mark }));

@@ -215,8 +215,8 @@ impl Handle {
         }
     }
 
-    /// `fadvise`: what was written is not needed in memory, so the kernel begins to write it to the disk. It keeps what is on its way
-    /// there.
+    /// `fadvise`: what was written is not needed in memory, so the kernel begins to write it to the disk. What it has done with
+    /// by then it lets go of. `sync_file_range` would not, but has no safe wrapper.
     pub(super) fn begin_write_back(&self, offset: u64, len: NonZeroU64) {
         match self {
             // A hint.
