@@ -6,12 +6,11 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use super::read::SMALL;
 use crate::etag::Etag;
 
-/// Files that are held.
+/// Files that are held, each as large as [`SMALL`] at most: all together take 1 MiB.
 const FILES: usize = 64;
-/// Largest of them: all together take 1 MiB.
-const LARGEST: usize = 16 << 10;
 
 /// A file and its tag, each in a place that its path tells.
 #[derive(Debug)]
@@ -31,7 +30,7 @@ impl Hot {
         let mut hasher = DefaultHasher::new();
         path.hash(&mut hasher);
         let place = usize::try_from(hasher.finish() % FILES as u64).ok().and_then(|place| self.places.get(place));
-        let Some(place) = place.filter(|_| bytes.len() <= LARGEST) else { return Etag::of(bytes) };
+        let Some(place) = place.filter(|_| bytes.len() <= SMALL) else { return Etag::of(bytes) };
         let known = place.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match known {
             Some((same, etag)) if same == *bytes => etag,
@@ -51,7 +50,7 @@ mod tests {
     #[test]
     fn a_tag_is_that_of_the_bytes_whatever_was_read_before() {
         let hot = Hot::default();
-        let contents = [&b""[..], b"1", b"2", &[1; LARGEST], &[2; LARGEST], &[1; LARGEST + 1]].map(Bytes::copy_from_slice);
+        let contents = [&b""[..], b"1", b"2", &[1; SMALL], &[2; SMALL], &[1; SMALL + 1]].map(Bytes::copy_from_slice);
         let mut rng = fastrand::Rng::with_seed(1);
         for _ in 0..20_000 {
             // More paths than places: some meet there.
@@ -59,6 +58,6 @@ mod tests {
             assert_eq!(hot.tag(&path, bytes), Etag::of(bytes));
         }
         let held = hot.places.iter().filter_map(|place| place.lock().unwrap().as_ref().map(|(bytes, _)| bytes.len()));
-        assert!(held.max().unwrap() <= LARGEST);
+        assert!(held.max().unwrap() <= SMALL);
     }
 }

@@ -19,7 +19,7 @@ const PIECE: u64 = 256 << 10;
 // What is written over in place when it is used again may lie in the queue of a socket still, if it was passed on.
 const _: () = assert!(BLANK as u64 <= ETAG_ON_READ_LIMIT, "only larger files are passed on");
 /// Largest file that is read, and its tag computed, on the caller's own thread.
-const SMALL: usize = 16 << 10;
+pub(super) const SMALL: usize = 16 << 10;
 
 /// A small file, where all of it is in memory; `None` where [`open`] has to look. Does not wait for the disk.
 pub(super) fn now(store: &Store, id: &ProjectId, path: &FilePath, options: &FileReadOptions) -> Option<FileRead> {

@@ -114,7 +114,7 @@ fn newest(store: &Store, source: &Disk, at: Seq, mut header: Header) -> Result<T
     let mut lines = Vec::new();
     header.push(&mut lines);
     let (mut written, mut last) = (Ok(()), header.base);
-    source.view().walk((header.base, at), None, &mut |met| {
+    source.view().walk((header.base, at), None, None, &mut |met| {
         if let Met::Entry(stored) = met {
             let entry = stored.entry();
             last = entry.seq;

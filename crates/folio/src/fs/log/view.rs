@@ -190,11 +190,13 @@ impl View {
     }
 
     /// Visits entries after `after` up to `last`, both judged by seq, and the holes between them, in order. `mark` may tell
-    /// where the first one begins; where the visitor stops, the mark of the next one is told, if it is sure.
+    /// where the first one begins; where the visitor stops, the mark of the next one is told, if it is sure. At `now`, if
+    /// that is given, it also tells whether the newest segment is at rest.
     pub(crate) fn walk(
         &self,
         (after, last): (Seq, Seq),
         mark: Option<Mark>,
+        now: Option<u64>,
         visit: &mut dyn FnMut(Met<'_>) -> ControlFlow<()>,
     ) -> Result<Option<Mark>> {
         let mut seen = after;
@@ -239,7 +241,10 @@ impl View {
             && end.is_none()
             && last > newest.base
         {
-            let segment = Segment { first: newest.base + 1, file: newest.id, still: None };
+            // Before it is read, so that what changes meanwhile shows later.
+            let at_rest = now.map(|now| self.newest_at_rest(now)).transpose()?.flatten();
+            let written = Segment { first: newest.base + 1, file: newest.id, still: None };
+            let segment = at_rest.map_or(written, |(_, segment)| segment);
             let wanted = (after.max(newest.base), last);
             if let Scanned::Stopped { next } = newest.stretch().scan(wanted, known(segment), &mut on_entry)? {
                 end = Some((segment, next));
@@ -257,7 +262,7 @@ impl View {
     pub(crate) fn items(&self, after: Seq, last: Seq, budget: Budget) -> Result<Vec<Item>> {
         let (mut items, mut spent) = (Vec::new(), Spent::default());
         if after < last {
-            self.walk((after, last), None, &mut |met| {
+            self.walk((after, last), None, None, &mut |met| {
                 let flow = spent.on(met.size(Form::Told), budget);
                 items.push(met.item(|entry| entry.entry()));
                 flow
@@ -291,12 +296,11 @@ impl View {
             }
             return Ok((items, hints));
         }
-        // Before it is read, so that what changes meanwhile shows later.
-        let newest = if form == Form::Stored { self.newest_at_rest(hints.now)? } else { None };
+        let now = (form == Form::Stored).then_some(hints.now);
         let (mut runs, mut spent) = (Runs::default(), Spent::default());
         // Bytes of usual lines, while nothing else was met.
         let mut usual = Some(0);
-        let next = self.walk((after, last), mark, &mut |met| {
+        let next = self.walk((after, last), mark, now, &mut |met| {
             let bytes = met.size(form);
             match met {
                 Met::Entry(entry) => entry.write(&mut runs, form),
@@ -305,10 +309,6 @@ impl View {
             usual = usual.filter(|_| matches!(met, Met::Entry(Stored::Plain(_)))).map(|all| all + bytes as u64);
             spent.on(bytes, budget)
         })?;
-        let next = next.map(|mark| match &newest {
-            Some((_, at_rest)) if at_rest.is_file(mark.segment) => Mark { segment: *at_rest, ..mark },
-            _ => mark,
-        });
         let proof = match (form, mark, next, usual) {
             (Form::Stored, Some(from), Some(to), Some(bytes)) => Proof::between(from, to, bytes, hints.now),
             _ => None,
@@ -399,7 +399,7 @@ impl View {
         let mut items = VecDeque::new();
         let mut bytes = 0;
         if after < last {
-            self.walk((after, last), None, &mut |met| {
+            self.walk((after, last), None, None, &mut |met| {
                 let size = met.size(Form::Told);
                 bytes += size;
                 items.push_back((met.item(&make), size));

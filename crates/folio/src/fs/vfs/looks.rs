@@ -18,17 +18,17 @@ impl Looks {
     /// As [`Dir::spot`], of files below the same folder `root` each time.
     pub(crate) fn spot(&mut self, root: &Dir, rel: &str) -> VfsResult<Option<Spot>> {
         let Some((folder, name)) = rel.rsplit_once('/') else { return root.spot(rel) };
-        let known = self.folders.iter().position(|(path, _)| path == folder);
-        if known.is_none() {
-            if self.folders.len() == FOLDERS {
-                return root.spot(rel);
-            }
-            self.folders.push((folder.to_owned(), root.dir(folder)?));
+        let look = |dir: &Option<Dir>| dir.as_ref().map_or(Ok(None), |dir| dir.spot(name));
+        if let Some((_, known)) = self.folders.iter().find(|(path, _)| path == folder) {
+            return look(known);
         }
-        match known.map_or_else(|| self.folders.last(), |at| self.folders.get(at)) {
-            Some((_, Some(folder))) => folder.spot(name),
-            _ => Ok(None),
+        if self.folders.len() == FOLDERS {
+            return root.spot(rel);
         }
+        let dir = root.dir(folder)?;
+        let found = look(&dir);
+        self.folders.push((folder.to_owned(), dir));
+        found
     }
 }
 
