@@ -184,11 +184,8 @@ async fn answer(
     if let Some(leaves) = response.extensions_mut().remove::<Handover>().and_then(Handover::take)
         && method == Method::GET
     {
-        let may = match &leaves {
-            Leave::Events(_) => true,
-            Leave::Lines(_) => keeps,
-        };
-        if may && phase.is_free() {
+        // Lines come in chunks, and leave the rest to who asks for more.
+        if (keeps || matches!(leaves, Leave::Events(_))) && phase.is_free() {
             let _ = leave.try_send(Leaving { head: head_of(&response), leave: leaves, keeps });
             // Nobody asks for the answer any more.
             return std::future::pending().await;

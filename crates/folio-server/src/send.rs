@@ -5,7 +5,7 @@ pub(crate) mod pass;
 use std::io::{self, IoSlice};
 use std::time::Duration;
 
-use tokio::io::{AsyncWriteExt, copy, sink};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -37,10 +37,26 @@ pub(crate) async fn write(stream: &TcpStream, mut these: &[u8], mut those: &[u8]
     }
 }
 
-/// Ends a connection whose client may still be sending: it has a moment to read what was said last, which its system would throw
-/// away otherwise.
+/// Ends a connection on which everything was sent: the client has a moment to read it and to hang up. What it still sends would
+/// have its system throw away what was said.
 pub(crate) async fn close(mut stream: TcpStream) {
     if stream.shutdown().await.is_ok() {
-        let _ = timeout(LINGER, copy(&mut stream, &mut sink())).await;
+        let _ = timeout(LINGER, gone(&stream)).await;
+    }
+}
+
+/// Returns once the client has hung up. What it sends is not looked at.
+pub(crate) async fn gone(stream: &TcpStream) {
+    let mut scrap = [0; 1 << 10];
+    loop {
+        if stream.readable().await.is_err() {
+            return;
+        }
+        match stream.try_read(&mut scrap) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
     }
 }

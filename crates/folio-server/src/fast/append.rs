@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use folio::{AppendLog, AppendOptions, AppendOutcome, Appended, Data, Json, LogName, ProjectId};
 
-use super::Outcome;
 use super::answer::Answer;
 use super::head::Append;
+use super::{Last, Outcome};
 use crate::problem::Problem;
 use crate::state::App;
 use crate::{accept, append};
@@ -15,57 +15,39 @@ use crate::{accept, append};
 /// How every answer to an append begins. A test holds it together with that of the stack.
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncache-control: no-store\r\n";
 
-/// The appends of one connection.
-pub(super) struct Appender {
-    /// The log of the last one, under its path: most connections append to one log only.
-    last: Option<(String, Arc<dyn AppendLog>)>,
-    most: usize,
+/// Carries out an append with this body.
+pub(super) async fn answer(
+    append: &Append<'_>,
+    body: &[u8],
+    logs: &mut Last<dyn AppendLog>,
+    answer: &mut Answer,
+    app: &App,
+) -> Outcome {
+    let (Some(log), Some(entries)) = (logs.get(append.path, || log(append.path, app)), entries(append.content_type, body)) else {
+        return Outcome::Stack;
+    };
+    let idempotency_key = append.key.map(str::to_owned);
+    if idempotency_key.as_deref().is_some_and(|key| folio::Limits::check_key(key).is_err()) {
+        return Outcome::Stack;
+    }
+    let options = AppendOptions { idempotency_key, ..AppendOptions::default() };
+    let outcome = log.append(entries, options).await;
+    match outcome {
+        Ok(AppendOutcome::Appended(appended)) => tell(&appended, answer),
+        // None was asked for.
+        Ok(AppendOutcome::Precondition { head }) => answer.refused(&Problem::head_differs(head)),
+        Err(error) => answer.refused(&error.into()),
+    }
+    Outcome::Answer
 }
 
-impl Appender {
-    pub(super) fn new(app: &App) -> Self {
-        Self { last: None, most: app.config.limits.body }
-    }
-
-    /// Carries out an append; `request` is its head and body.
-    pub(super) async fn answer(&mut self, head: &Append<'_>, request: &[u8], answer: &mut Answer, app: &App) -> Outcome {
-        let body = request.get(head.head..).unwrap_or_default();
-        if !app.guard.serves(head.host) || body.len() > self.most {
-            return Outcome::Stack;
-        }
-        let (Some(log), Some(entries)) = (self.log(head.path, app), entries(head.content_type, body)) else {
-            return Outcome::Stack;
-        };
-        let idempotency_key = head.key.map(str::to_owned);
-        if idempotency_key.as_deref().is_some_and(|key| folio::Limits::check_key(key).is_err()) {
-            return Outcome::Stack;
-        }
-        let options = AppendOptions { idempotency_key, ..AppendOptions::default() };
-        let outcome = log.append(entries, options).await;
-        match outcome {
-            Ok(AppendOutcome::Appended(appended)) => tell(&appended, answer),
-            // None was asked for.
-            Ok(AppendOutcome::Precondition { head }) => answer.refused(&Problem::head_differs(head)),
-            Err(error) => answer.refused(&error.into()),
-        }
-        Outcome::Answer
-    }
-
-    fn log(&mut self, path: &str, app: &App) -> Option<Arc<dyn AppendLog>> {
-        if let Some((last, log)) = &self.last
-            && last == path
-        {
-            return Some(Arc::clone(log));
-        }
-        let (project, log) = path.strip_prefix("/v1/projects/")?.split_once('/')?;
-        let name = match log.strip_prefix("logs/") {
-            Some(name) => LogName::new(name).ok()?,
-            None => LogName::history(),
-        };
-        let log = app.driver.project(&ProjectId::new(project).ok()?).log(&name);
-        self.last = Some((path.to_owned(), Arc::clone(&log)));
-        Some(log)
-    }
+fn log(path: &str, app: &App) -> Option<Arc<dyn AppendLog>> {
+    let (project, log) = path.strip_prefix("/v1/projects/")?.split_once('/')?;
+    let name = match log.strip_prefix("logs/") {
+        Some(name) => LogName::new(name).ok()?,
+        None => LogName::history(),
+    };
+    Some(app.driver.project(&ProjectId::new(project).ok()?).log(&name))
 }
 
 fn tell(appended: &Appended, answer: &mut Answer) {

@@ -20,11 +20,8 @@ pub(super) enum Body {
 }
 
 /// Opens a file and describes it. What is not there, or can't be read, is the stack's: it asks again.
-pub(super) async fn answer(head: &GetFile<'_>, answer: &mut Answer, app: &App) -> Outcome {
-    if !app.guard.serves(head.host) {
-        return Outcome::Stack;
-    }
-    let (Ok(id), Ok(path)) = (ProjectId::new(head.project), FilePath::new(head.path)) else { return Outcome::Stack };
+pub(super) async fn answer(get: &GetFile<'_>, answer: &mut Answer, app: &App) -> Outcome {
+    let (Ok(id), Ok(path)) = (ProjectId::new(get.project), FilePath::new(get.path)) else { return Outcome::Stack };
     let Ok(Some(file)) = app.driver.project(&id).files().read(&path, FileReadOptions::default()).await else {
         return Outcome::Stack;
     };

@@ -14,50 +14,59 @@ const HEADERS: usize = 16;
 pub(super) enum Parsed<'a> {
     /// Less than a head.
     Part,
-    Append(Append<'a>),
-    File(GetFile<'a>),
-    Doc(PutDoc<'a>),
+    Request(Request<'a>),
     /// Something else, or something that only the stack understands.
     Other,
 }
 
-/// The head of an append.
+/// The head of a request.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) struct Request<'a> {
+    pub(super) host: &'a [u8],
+    /// Bytes of the head.
+    pub(super) head: usize,
+    /// Bytes of the body.
+    pub(super) length: usize,
+    pub(super) call: Call<'a>,
+}
+
+impl Request<'_> {
+    /// Bytes of all of it.
+    pub(super) fn whole(&self) -> usize {
+        self.head + self.length
+    }
+}
+
+/// What it asks for. Paths and names are of plain characters only, so nothing is to be decoded.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) enum Call<'a> {
+    Append(Append<'a>),
+    File(GetFile<'a>),
+    Doc(PutDoc<'a>),
+}
+
+/// An append.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct Append<'a> {
-    /// Of the log: plain characters only, so nothing is to be decoded.
+    /// Of the log.
     pub(super) path: &'a str,
-    pub(super) host: &'a [u8],
     pub(super) content_type: &'static str,
     pub(super) key: Option<&'a str>,
-    /// Bytes of the head.
-    pub(super) head: usize,
-    /// Bytes of the body.
-    pub(super) length: usize,
 }
 
-/// The head of a request for a file, all of it and without conditions.
+/// A file, all of it and without conditions.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct GetFile<'a> {
-    /// These two: plain characters only, so nothing is to be decoded.
     pub(super) project: &'a str,
     pub(super) path: &'a str,
-    pub(super) host: &'a [u8],
-    /// Bytes of the head, and so of the request.
-    pub(super) head: usize,
 }
 
-/// The head of a request that writes a document of a project.
+/// A document of a project is written.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct PutDoc<'a> {
-    /// These two: plain characters only, so nothing is to be decoded.
     pub(super) project: &'a str,
     pub(super) key: &'a str,
-    pub(super) host: &'a [u8],
     pub(super) condition: WriteCondition,
-    /// Bytes of the head.
-    pub(super) head: usize,
-    /// Bytes of the body.
-    pub(super) length: usize,
 }
 
 /// How requests begin that may be understood.
@@ -78,12 +87,8 @@ pub(super) fn parse(bytes: &[u8], largest: usize) -> Parsed<'_> {
         _ => return Parsed::Other,
     };
     match understood(&request, head) {
-        Some(_) if head > largest => Parsed::Other,
-        Some(Parsed::Append(Append { length, .. }) | Parsed::Doc(PutDoc { length, .. })) if head + length > largest => {
-            Parsed::Other
-        }
-        Some(understood) => understood,
-        None => Parsed::Other,
+        Some(request) if request.whole() <= largest => Parsed::Request(request),
+        _ => Parsed::Other,
     }
 }
 
@@ -97,28 +102,27 @@ struct Headers<'a> {
     condition: Option<WriteCondition>,
 }
 
-fn understood<'a>(request: &httparse::Request<'_, 'a>, head: usize) -> Option<Parsed<'a>> {
+fn understood<'a>(request: &httparse::Request<'_, 'a>, head: usize) -> Option<Request<'a>> {
     if request.version != Some(1) {
         return None;
     }
     let (path, Headers { host, length, content_type, key, condition }) = (request.path?, headers(request.headers)?);
-    match (request.method?, length, content_type, key, condition) {
-        ("POST", Some(length), content_type, key, None) if is_log(path) => {
-            let content_type = content_type.unwrap_or(accept::JSON);
-            Some(Parsed::Append(Append { path, host: host?, content_type, key, head, length }))
+    let call = match (request.method?, length, content_type, key, condition) {
+        ("POST", Some(_), content_type, key, None) if is_log(path) => {
+            Call::Append(Append { path, content_type: content_type.unwrap_or(accept::JSON), key })
         }
         // Nothing that speaks of a body or of a write.
         ("GET", None, None, None, None) => {
             let (project, path) = below(path, "files/")?;
-            Some(Parsed::File(GetFile { project, path, host: host?, head }))
+            Call::File(GetFile { project, path })
         }
-        ("PUT", Some(length), None | Some(accept::JSON), None, condition) => {
+        ("PUT", Some(_), None | Some(accept::JSON), None, condition) => {
             let (project, key) = below(path, "docs/").filter(|(_, key)| !key.contains('/'))?;
-            let condition = condition.unwrap_or(WriteCondition::None);
-            Some(Parsed::Doc(PutDoc { project, key, host: host?, condition, head, length }))
+            Call::Doc(PutDoc { project, key, condition: condition.unwrap_or(WriteCondition::None) })
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some(Request { host: host?, head, length: length.unwrap_or(0), call })
 }
 
 fn headers<'a>(all: &[httparse::Header<'a>]) -> Option<Headers<'a>> {
@@ -196,9 +200,9 @@ mod tests {
     fn kind(text: &str) -> &'static str {
         match parse(text.as_bytes(), 16 << 10) {
             Parsed::Part => "part",
-            Parsed::Append(_) => "append",
-            Parsed::File(_) => "file",
-            Parsed::Doc(_) => "doc",
+            Parsed::Request(Request { call: Call::Append(_), .. }) => "append",
+            Parsed::Request(Request { call: Call::File(_), .. }) => "file",
+            Parsed::Request(Request { call: Call::Doc(_), .. }) => "doc",
             Parsed::Other => "other",
         }
     }
@@ -206,10 +210,11 @@ mod tests {
     #[test]
     fn a_plain_append_is_understood() {
         let text = format!("{PLAIN}content-type: application/x-ndjson\r\nidempotency-key: k-1\r\nUser-Agent: x\r\n\r\n12");
-        let Parsed::Append(append) = parse(text.as_bytes(), 16 << 10) else { panic!("{text}") };
-        assert_eq!((append.path, append.host, append.key), ("/v1/projects/p/history", &b"localhost"[..], Some("k-1")));
-        assert_eq!((append.content_type, append.length, append.head), (accept::NDJSON, 2, text.len() - 2));
-        for cut in 0..append.head {
+        let Parsed::Request(request) = parse(text.as_bytes(), 16 << 10) else { panic!("{text}") };
+        let Call::Append(append) = request.call else { panic!("{text}") };
+        assert_eq!((append.path, request.host, append.key), ("/v1/projects/p/history", &b"localhost"[..], Some("k-1")));
+        assert_eq!((append.content_type, request.length, request.head), (accept::NDJSON, 2, text.len() - 2));
+        for cut in 0..request.head {
             assert_eq!(kind(&text[..cut]), "part", "{cut}");
         }
     }
@@ -262,8 +267,9 @@ mod tests {
     #[test]
     fn a_file_is_asked_for() {
         let text = format!("{FILE}accept: text/html\r\nUser-Agent: x\r\n\r\n");
-        let wanted = GetFile { project: "p", path: "a/b.txt", host: b"localhost", head: text.len() };
-        assert_eq!(parse(text.as_bytes(), 16 << 10), Parsed::File(wanted));
+        let call = Call::File(GetFile { project: "p", path: "a/b.txt" });
+        let wanted = Request { host: b"localhost", head: text.len(), length: 0, call };
+        assert_eq!(parse(text.as_bytes(), 16 << 10), Parsed::Request(wanted));
         for cut in 0..text.len() {
             assert_eq!(kind(&text[..cut]), "part", "{cut}");
         }
@@ -311,9 +317,10 @@ mod tests {
             for cut in 0..text.len() - 2 {
                 assert_eq!(kind(&text[..cut]), "part", "{cut}");
             }
-            let Parsed::Doc(doc) = parse(text.as_bytes(), 16 << 10) else { panic!("{text}") };
-            assert_eq!((doc.project, doc.key, doc.host), ("p", "a.b", &b"localhost"[..]));
-            assert_eq!((doc.length, doc.head), (2, text.len() - 2));
+            let Parsed::Request(request) = parse(text.as_bytes(), 16 << 10) else { panic!("{text}") };
+            let Call::Doc(doc) = request.call else { panic!("{text}") };
+            assert_eq!((doc.project, doc.key, request.host), ("p", "a.b", &b"localhost"[..]));
+            assert_eq!((request.length, request.head), (2, text.len() - 2));
             doc.condition
         };
         assert_eq!(condition(""), WriteCondition::None);

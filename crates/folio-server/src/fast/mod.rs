@@ -29,11 +29,9 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use self::answer::Answer;
-use self::append::Appender;
 use self::connection::{Connection, Read};
-use self::doc::Writer;
 use self::file::Body;
-use self::head::{Append, Parsed, PutDoc};
+use self::head::{Call, Parsed};
 use crate::state::{App, Seat};
 
 /// Most bytes of a request; larger ones are the stack's, whose bounds on memory know of them. These are so few that they are
@@ -59,6 +57,29 @@ enum Outcome {
     Body(Body),
     /// Nothing was done: the stack answers it.
     Stack,
+}
+
+/// What the last call of a kind on a connection was for, under its name: most connections stay with it.
+struct Last<T: ?Sized>(Option<(String, Arc<T>)>);
+
+impl<T: ?Sized> Default for Last<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T: ?Sized> Last<T> {
+    /// What has this name; made where it is another one than the last.
+    fn get(&mut self, name: &str, make: impl FnOnce() -> Option<Arc<T>>) -> Option<Arc<T>> {
+        if let Some((last, known)) = &self.0
+            && last == name
+        {
+            return Some(Arc::clone(known));
+        }
+        let made = make()?;
+        self.0 = Some((name.to_owned(), Arc::clone(&made)));
+        Some(made)
+    }
 }
 
 /// Where a connection is served.
@@ -133,7 +154,7 @@ async fn beside(connection: Connection, seat: Seat, app: &Arc<App>) -> Option<(C
 
 /// Serves a connection in one place.
 async fn run(connection: &mut Connection, place: Place, app: &Arc<App>) -> End {
-    let (mut appender, mut writer, mut answer) = (Appender::new(app), Writer::default(), Answer::default());
+    let (mut logs, mut docs, mut answer) = (Last::default(), Last::default(), Answer::default());
     let largest = LARGEST.min(app.config.max_head);
     let idle = app.config.idle_timeout;
     let patience = if place == Place::Committer { QUIET.min(idle) } else { idle };
@@ -143,29 +164,8 @@ async fn run(connection: &mut Connection, place: Place, app: &Arc<App>) -> End {
             // It answers this one, says that it was the last, and ends the connection.
             return End::Stack;
         }
-        let (whole, outcome) = match head::parse(connection.unread(), largest) {
-            Parsed::Append(_) if place == Place::Server => return End::Moves,
-            Parsed::Append(_) if place == Place::Waiting && done >= MORE => return End::Moves,
-            Parsed::File(_) | Parsed::Doc(_) if place == Place::Committer => return End::Moves,
-            Parsed::Append(Append { head, length, .. }) | Parsed::Doc(PutDoc { head, length, .. })
-                if connection.unread().len() < head + length =>
-            {
-                match connection.rest().await {
-                    Read::More => continue,
-                    Read::Late | Read::End => return End::Stack,
-                }
-            }
-            Parsed::Append(append) => {
-                let whole = append.head + append.length;
-                let request = connection.unread().get(..whole).unwrap_or_default();
-                (whole, appender.answer(&append, request, &mut answer, app).await)
-            }
-            Parsed::Doc(put) => {
-                let whole = put.head + put.length;
-                let request = connection.unread().get(..whole).unwrap_or_default();
-                (whole, writer.answer(&put, request, &mut answer, app).await)
-            }
-            Parsed::File(get) => (get.head, file::answer(&get, &mut answer, app).await),
+        let request = match head::parse(connection.unread(), largest) {
+            Parsed::Request(request) => request,
             Parsed::Part if connection.unread().is_empty() => match connection.next(app, patience).await {
                 Read::More => continue,
                 Read::Late if place == Place::Committer => return End::Quiet,
@@ -177,6 +177,27 @@ async fn run(connection: &mut Connection, place: Place, app: &Arc<App>) -> End {
                 Read::Late | Read::End => return End::Stack,
             },
             Parsed::Other => return End::Stack,
+        };
+        match (&request.call, place) {
+            (Call::Append(_), Place::Server) => return End::Moves,
+            (Call::Append(_), Place::Waiting) if done >= MORE => return End::Moves,
+            (Call::File(_) | Call::Doc(_), Place::Committer) => return End::Moves,
+            _ => {}
+        }
+        let whole = request.whole();
+        let Some(body) = connection.unread().get(request.head..whole) else {
+            match connection.rest().await {
+                Read::More => continue,
+                Read::Late | Read::End => return End::Stack,
+            }
+        };
+        if !app.guard.serves(request.host) || body.len() > app.config.limits.body {
+            return End::Stack;
+        }
+        let outcome = match &request.call {
+            Call::Append(append) => append::answer(append, body, &mut logs, &mut answer, app).await,
+            Call::File(get) => file::answer(get, &mut answer, app).await,
+            Call::Doc(put) => doc::answer(put, body, &mut docs, &mut answer, app).await,
         };
         let body = match outcome {
             Outcome::Answer => None,

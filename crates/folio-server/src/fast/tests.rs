@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 
 use super::LARGEST;
-use super::head::{self, Parsed};
+use super::head::{self, Call, Parsed};
 use crate::{accept, conditions};
 
 const TRIES: u64 = 30_000;
@@ -134,12 +134,7 @@ async fn the_stack_understands_it_the_same() {
 /// False where it is left to the stack.
 async fn is_understood_the_same(text: &[u8], seed: u64) -> bool {
     let parsed = head::parse(text, LARGEST);
-    let (head, length) = match &parsed {
-        Parsed::Append(append) => (append.head, append.length),
-        Parsed::File(get) => (get.head, 0),
-        Parsed::Doc(put) => (put.head, put.length),
-        Parsed::Part | Parsed::Other => return false,
-    };
+    let Parsed::Request(head::Request { host, head, length, call }) = parsed else { return false };
     let Some(body) = text.get(head..head + length) else { return false };
     let shown = String::from_utf8_lossy(text).into_owned();
     let (request, whole) = by_the_stack(text).await.unwrap_or_else(|| panic!("seed {seed}: the stack refuses {shown:?}"));
@@ -150,33 +145,29 @@ async fn is_understood_the_same(text: &[u8], seed: u64) -> bool {
         assert!(!headers.contains_key(other), "seed {seed}: {shown:?}");
     }
     let condition = conditions::of_write(headers).ok();
-    let host = match parsed {
-        Parsed::Doc(put) => {
+    match call {
+        Call::Doc(put) => {
             assert_eq!(request.method(), "PUT", "seed {seed}: {shown:?}");
             assert_eq!(*request.uri(), *format!("/v1/projects/{}/docs/{}", put.project, put.key), "seed {seed}: {shown:?}");
             assert_eq!(condition, Some(put.condition), "seed {seed}: {shown:?}");
             assert_eq!(only(headers, "idempotency-key"), None, "seed {seed}: {shown:?}");
             let content_type = only(headers, CONTENT_TYPE.as_str()).unwrap_or(accept::JSON.as_bytes());
             assert_eq!(content_type, accept::JSON.as_bytes(), "seed {seed}: {shown:?}");
-            put.host
         }
         _ if condition != Some(WriteCondition::None) => panic!("seed {seed}: {shown:?}"),
-        Parsed::Append(append) => {
+        Call::Append(append) => {
             assert_eq!(request.method(), "POST", "seed {seed}: {shown:?}");
             assert_eq!(request.uri(), append.path, "seed {seed}: {shown:?}");
             assert_eq!(only(headers, "idempotency-key"), append.key.map(str::as_bytes), "seed {seed}: {shown:?}");
             let content_type = only(headers, CONTENT_TYPE.as_str()).unwrap_or(accept::JSON.as_bytes());
             assert_eq!(content_type, append.content_type.as_bytes(), "seed {seed}: {shown:?}");
-            append.host
         }
-        Parsed::File(get) => {
+        Call::File(get) => {
             assert_eq!(request.method(), "GET", "seed {seed}: {shown:?}");
             let target = format!("/v1/projects/{}/files/{}", get.project, get.path);
             assert_eq!(*request.uri(), *target, "seed {seed}: {shown:?}");
-            get.host
         }
-        Parsed::Part | Parsed::Other => return false,
-    };
+    }
     assert_eq!(only(headers, HOST.as_str()), Some(host), "seed {seed}: {shown:?}");
     true
 }

@@ -1,6 +1,5 @@
 //! One reader until it has caught up with its log.
 
-use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
@@ -16,9 +15,8 @@ use super::fan::Joining;
 use super::feed::{Feed, reached};
 use crate::frame::{self, After};
 use crate::reply::PIECE;
-use crate::socket::LINGER;
-use crate::sse;
 use crate::state::App;
+use crate::{send, sse};
 
 /// Serves an event stream on a connection that is nobody else's any more; `head` begins the answer.
 pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, head: Vec<u8>, open: Open) {
@@ -101,7 +99,7 @@ impl Reader {
                 }
             }
             if self.last {
-                return self.end().await;
+                return send::close(self.stream).await;
             }
             // Nothing is left to read, so the log is where the feed is, or will be. Where that has ended, it goes on alone.
             if let Some(spot) = self.at.filter(|_| self.caught_up).and_then(|at| feed.join(at, fan)) {
@@ -145,7 +143,7 @@ impl Reader {
             event = self.events.next() => Next::Event(event),
             _ = moves.changed() => Next::Try,
             () = tokio::time::sleep(app.config.keep_alive) => Next::Silence,
-            () = gone(&self.stream) => Next::Over,
+            () = send::gone(&self.stream) => Next::Over,
             _ = draining.wait_for(|draining| *draining) => Next::Over,
         }
     }
@@ -164,29 +162,6 @@ impl Reader {
                 self.last = true;
             }
             None => self.last = true,
-        }
-    }
-
-    /// Everything was sent: the client reads it and hangs up.
-    async fn end(mut self) {
-        if self.stream.shutdown().await.is_ok() {
-            let _ = timeout(LINGER, gone(&self.stream)).await;
-        }
-    }
-}
-
-/// Returns once the client has hung up. What it sends is not looked at.
-async fn gone(stream: &TcpStream) {
-    let mut scrap = [0; 1 << 10];
-    loop {
-        if stream.readable().await.is_err() {
-            return;
-        }
-        match stream.try_read(&mut scrap) {
-            Ok(0) => return,
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return,
         }
     }
 }
