@@ -54,7 +54,7 @@ impl FsDocs {
         let (answer, answered) = oneshot::channel();
         let work = move || {
             let held = (lock, gate, running);
-            let decided = store.writable().and_then(|()| decide(&Slot::new(&store, &scope, &key)?));
+            let decided = store.writable().and_then(|()| decide(&Slot::alone(&store, &scope, &key)?));
             let answer = move |outcome| {
                 drop(held);
                 // The caller may have given up.

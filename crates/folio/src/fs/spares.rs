@@ -15,9 +15,13 @@
 //! So a spare holds, in memory and on the medium, nothing but bytes of NUL, as a power loss leaves a new file. No record that
 //! replay may still read names it, because whatever is recorded after such a checkpoint says that all before it is void.
 
+mod turns;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use self::turns::Turns;
 use super::temp::TempFile;
+use super::txn::Id;
 use super::vfs::{Access, Blank, Blanking, Dir, File, Meta, Stamp, VfsResult};
 
 /// Most files that rest or are ready: what two checkpoints may leave, with what is written while they run.
@@ -48,6 +52,7 @@ pub(crate) struct Spares {
     /// The kernel knows who has files open here.
     usable: bool,
     state: Mutex<State>,
+    turns: Turns,
 }
 
 #[derive(Debug, Default)]
@@ -58,13 +63,15 @@ struct State {
     ready: Vec<Spare>,
     #[cfg(test)]
     used: u64,
+    #[cfg(test)]
+    used_at_once: u64,
 }
 
 impl Spares {
     /// None yet, in `.folio/tmp`.
     pub(crate) fn new(folder: Dir) -> Self {
         let usable = folder.is_local().unwrap_or(false);
-        Self { folder, usable, state: Mutex::default() }
+        Self { folder, usable, state: Mutex::default(), turns: Turns::default() }
     }
 
     fn held(&self) -> MutexGuard<'_, State> {
@@ -94,6 +101,51 @@ impl Spares {
             self.held().new = stamp;
         }
         Ok(temp)
+    }
+
+    /// The file that the document at `path` in the root had before the last one, where it may hold its next content at once:
+    /// [unwritten](TempFile::fill), and with the round in which that must be recorded. For the mode `sync`.
+    pub(crate) fn again(&self, path: &str) -> Option<(TempFile, u64)> {
+        let (displaced, id, round) = self.turns.take(path)?;
+        let Some((file, meta)) = self.reopen(&displaced.name, id) else {
+            self.remove(&displaced.name);
+            return None;
+        };
+        #[cfg(test)]
+        {
+            self.held().used_at_once += 1;
+        }
+        Some((TempFile::blank(&self.folder, displaced.name, file, meta), round))
+    }
+
+    /// Opens a displaced file, where nobody can see it.
+    fn reopen(&self, name: &str, id: Id) -> Option<(File, Meta)> {
+        let new = self.held().new.clone().filter(|_| self.usable)?;
+        let since = self.folder.begin_blanking();
+        let file = self.folder.open(name, Access::ReadWrite).ok()??;
+        let meta = file.take_unseen(&since, &new).ok()?;
+        (meta.id() == id).then_some((file, meta))
+    }
+
+    /// The round in which something is recorded that is written now.
+    pub(crate) fn round(&self) -> u64 {
+        self.turns.round()
+    }
+
+    /// A checkpoint begins. What is returned was displaced, and will not be used at once.
+    pub(crate) fn begin_round(&self) -> Vec<Displaced> {
+        self.turns.begin()
+    }
+
+    /// A file whose contents are of that round has its name, and displaced another one; that is returned where it is not
+    /// to be used at once.
+    pub(crate) fn placed(&self, path: &str, round: u64, live: Id, displaced: Option<(Displaced, Id)>) -> Option<Displaced> {
+        self.turns.placed(path, round, live, displaced)
+    }
+
+    /// A folder lost its name.
+    pub(crate) fn forget(&self, path: &str) -> Vec<Displaced> {
+        self.turns.forget(path)
     }
 
     /// Opens a spare; `None` where it is not any more what it was.
@@ -179,6 +231,11 @@ impl Spares {
     #[cfg(test)]
     pub(crate) fn used(&self) -> u64 {
         self.held().used
+    }
+
+    #[cfg(test)]
+    pub(crate) fn used_at_once(&self) -> u64 {
+        self.held().used_at_once
     }
 
     /// Those that rest or are ready.

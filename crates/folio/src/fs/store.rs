@@ -115,11 +115,13 @@ impl Store {
         let journal = own_folder(&folder, JOURNAL)?;
         let (tmp, quarantine) = (own_folder(&folder, TMP)?, own_folder(&folder, QUARANTINE)?);
         let file = Arc::new(RootFile::open(&folder, &tmp)?);
+        let spares = Arc::new(Spares::new(tmp.clone()));
         let ground = Arc::new(Ground {
             root: root.clone(),
             tmp: tmp.clone(),
             quarantine: Quarantine::new(quarantine, Arc::clone(&options.clock)),
             room: Room::open(&folder)?,
+            spares: Arc::clone(&spares),
         });
         let mut pending = Pending::read(&journal, file.content().root_id())?;
         if !repairing {
@@ -145,7 +147,6 @@ impl Store {
         let reads_now = !folding.folds() && root.is_local().unwrap_or(false);
         begin_life(&file, &epochs, &options)?;
         let failure = Arc::new(Failure::none(root.path().display().to_string()));
-        let spares = Arc::new(Spares::new(tmp.clone()));
         let journal = start_journal(journal, pending, &ground, &options, &failure, &spares)?;
         let changes = Arc::<Changes>::default();
         let watcher = Watcher::new(root.clone(), Arc::clone(&changes));
@@ -245,11 +246,8 @@ impl Store {
     /// As [`Store::commit`], on the committer's thread, which calls `then` with the outcome: no thread waits for it. Where
     /// there is no such thread, on this one. `then` must not take long.
     pub(crate) fn commit_then(self: &Arc<Self>, txn: Txn, then: impl FnOnce(Result<Vec<Effect>>) + Send + 'static) {
-        if !self.journal.has_thread() {
-            return then(self.commit(txn));
-        }
         match txn.fit(self) {
-            Ok(txn) => drop(self.does(Box::new(Change::new(Arc::clone(self), txn, Box::new(then))))),
+            Ok(txn) => self.journal.does_or_has_done(Box::new(Change::new(Arc::clone(self), txn, Box::new(then)))),
             Err(error) => then(Err(error)),
         }
     }
@@ -312,6 +310,11 @@ impl Store {
     /// A file in the making for the content of a document or file.
     pub(crate) fn content_temp(&self) -> VfsResult<TempFile> {
         self.spares.temp()
+    }
+
+    /// The spares, where what a document displaced may hold its next content: the journal must be as durable as they are.
+    pub(crate) fn turns(&self) -> Option<&Spares> {
+        (self.options.durability == Durability::Sync).then_some(&*self.spares)
     }
 
     /// Files in `.folio/tmp` that are kept for the next contents.

@@ -30,7 +30,7 @@ pub(crate) fn fresh_name() -> VfsResult<String> {
 pub(crate) struct TempFile {
     file: File,
     name: Unnamed,
-    /// Bytes of NUL that it began with.
+    /// Bytes that it began with.
     blank: u64,
     /// What is known of it without asking.
     made: Option<Made>,
@@ -65,7 +65,7 @@ impl TempFile {
         Ok(Self { file, name: Unnamed { folder: folder.clone(), name, named: false }, blank: 0, made: None })
     }
 
-    /// One of NUL that has the name `name` in `folder` already, opened for reading and writing.
+    /// One of NUL, or whose bytes are known, that has the name `name` in `folder` already, opened for reading and writing.
     pub(crate) fn blank(folder: &Dir, name: String, file: File, meta: Meta) -> Self {
         let name = Unnamed { folder: folder.clone(), name, named: false };
         Self { file, name, blank: meta.size, made: Some(meta.into()) }
@@ -98,6 +98,19 @@ impl TempFile {
     /// So many bytes were written from its begin on, and that is all: what it had beyond is cut off.
     pub(crate) fn ends_at(&self, len: u64) -> VfsResult<()> {
         if self.blank > len { self.file.truncate(len) } else { Ok(()) }
+    }
+
+    /// Writes all that it will hold.
+    pub(crate) fn fill(&self, bytes: &[u8]) -> VfsResult<()> {
+        let len = bytes.len() as u64;
+        if self.blank <= len {
+            return self.file.write_all_at(bytes, 0);
+        }
+        // Beyond its end there must not be what was there before, not even for a moment: a power loss might keep that.
+        let mut padded = bytes.to_vec();
+        padded.resize(usize::try_from(self.blank).unwrap_or(bytes.len()), 0);
+        self.file.write_all_at(&padded, 0)?;
+        self.file.truncate(len)
     }
 
     /// Its name in the folder of temporary files.

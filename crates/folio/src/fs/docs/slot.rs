@@ -20,6 +20,8 @@ pub(in crate::fs) struct Slot<'a> {
     /// The folder of the documents, if it is there.
     folder: Option<Dir>,
     name: String,
+    /// A change of it is committed by itself.
+    alone: bool,
 }
 
 /// What a call on a document comes to, for who carries it out.
@@ -45,7 +47,12 @@ impl<'a> Slot<'a> {
         if folder.is_none() || store.folding.folds() {
             store.folding.check(&scope.base(store)?, &scope.doc(key), NameKind::Key)?;
         }
-        Ok(Self { store, scope, folder, name: doc_name(key) })
+        Ok(Self { store, scope, folder, name: doc_name(key), alone: false })
+    }
+
+    /// As [`Slot::new`], for a change that is committed by itself, by [`Store::commit_then`].
+    pub(in crate::fs) fn alone(store: &'a Store, scope: &'a Scope, key: &DocKey) -> Result<Self> {
+        Ok(Self { alone: true, ..Self::new(store, scope, key)? })
     }
 
     /// What is there.
@@ -127,7 +134,7 @@ impl<'a> Slot<'a> {
             let why = format!("overwritten when it was damaged: {why}");
             self.store.ground.quarantine.keep_range(&self.shown(), &why, file, 0..file.len()?)?;
         }
-        let mut prepared = Prepared::of(self.store, bytes, etag)?;
+        let mut prepared = Prepared::of_document(self.store, &self.shown(), bytes, etag, self.alone)?;
         if let Some(current) = current {
             prepared.set_mode(current.mode())?;
         }

@@ -156,14 +156,24 @@ impl Shared {
     fn sync_changes(&self) -> Result<()> {
         // Then who calls is the only one who changes anything.
         let inline = self.options.inline;
+        let spares = Arc::clone(&self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).spares);
         let (target, mut dirty, structure) = {
             let mut state = self.held();
             state.wanted = false;
+            state.beginning = true;
+            while state.writing {
+                state = self.wait_moved(state);
+            }
+            state.beginning = false;
+            // Whatever is recorded in this round comes after the target.
+            let unused = spares.begin_round();
+            self.moved.notify_all();
             let target = if inline { state.applying.keys().next().map_or(state.end, |_| state.checkpoint) } else { state.end };
             while !inline && state.applying.keys().next().is_some_and(|end| *end <= target) {
                 state = self.wait_moved(state);
             }
             state.unmarked = state.end > target;
+            state.dirty.garbage.extend(unused);
             (target, std::mem::take(&mut state.dirty), std::mem::take(&mut state.structure))
         };
         self.failure.check()?;
@@ -180,7 +190,6 @@ impl Shared {
             sync(&medium.root, &dirty).map_err(|error| self.unknown(&error))?;
         }
         tell_orphans(&medium, &dirty).map_err(|error| self.unknown(&error))?;
-        let spares = Arc::clone(&medium.spares);
         drop(medium);
         self.free_segments(target);
         self.mark(target)?;

@@ -25,6 +25,15 @@ pub(crate) trait Job: Send {
     /// commit, and must not take long. `looks` serves all jobs that share a write.
     fn prepare(&mut self, looks: &mut Looks) -> Option<(Vec<u8>, Weight)>;
 
+    /// The last look before what [`Job::prepare`] said is written: no checkpoint begins until then. Another record, of the same
+    /// length, takes its place.
+    ///
+    /// # Errors
+    /// It is not recorded, and that is its outcome.
+    fn look_again(&mut self) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
     /// Makes the changes, or tells why not.
     fn finish(self: Box<Self>, outcome: Result<Applying>);
 
@@ -87,6 +96,50 @@ impl Then {
                 // Whatever happens in one job, the others go on.
                 let _ = catch_unwind(AssertUnwindSafe(|| job.finish(outcome)));
             }
+        }
+    }
+}
+
+impl Entry {
+    /// `false`: it is refused, which was told.
+    fn look_again(&mut self, shared: &Arc<Shared>) -> bool {
+        let Then::Job(job) = &mut self.then else { return true };
+        let looked = catch_unwind(AssertUnwindSafe(|| job.look_again()));
+        match looked.unwrap_or_else(|_| Err(Error::invalid("the commit ended in a panic"))) {
+            Ok(None) => true,
+            Ok(Some(record)) => {
+                debug_assert_eq!(record.len(), self.record.len(), "there is room for as much");
+                self.record = record;
+                true
+            }
+            Err(error) => {
+                std::mem::replace(&mut self.then, Then::Answer(Answer::new())).tell(shared, &Err(error));
+                false
+            }
+        }
+    }
+}
+
+/// From the last look at what is written until it is: no checkpoint begins.
+struct Writing<'a>(&'a Shared);
+
+impl<'a> Writing<'a> {
+    fn begin(shared: &'a Shared) -> Self {
+        let mut state = shared.held();
+        while state.beginning {
+            state = shared.wait_moved(state);
+        }
+        state.writing = true;
+        Self(shared)
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.held();
+        state.writing = false;
+        if state.beginning {
+            self.0.moved.notify_all();
         }
     }
 }
@@ -203,30 +256,35 @@ impl Shared {
 
     /// Writes one batch and tells those who wait for it.
     fn write_batch(self: &Arc<Self>, mut waiting: Waiting<'_>, checkpoint: Lsn) {
-        let records: Vec<Vec<u8>> = waiting.entries.iter_mut().map(|entry| std::mem::take(&mut entry.record)).collect();
-        let structure = waiting.entries.iter().any(|entry| entry.weight == Weight::Structure);
-        let outcome = self.write_and_sync(&records, structure, checkpoint);
-        if let Ok(end) = &outcome {
-            self.written(*end, waiting.entries.iter().map(|entry| entry.weight));
-        }
+        let outcome = self.write_entries(&mut waiting.entries, checkpoint);
         // Who waits on another thread goes on while jobs are done here.
         let (answers, jobs): (Vec<_>, Vec<_>) =
             waiting.entries.drain(..).map(|entry| entry.then).partition(|then| matches!(then, Then::Answer(_)));
         answers.into_iter().chain(jobs).for_each(|then| then.tell(self, &outcome));
     }
 
-    pub(super) fn write_and_sync(&self, records: &[Vec<u8>], structure: bool, checkpoint: Lsn) -> Result<Lsn> {
+    /// Writes the records of all as one batch. Those that are refused by then are told, and go.
+    fn write_entries(self: &Arc<Self>, entries: &mut Vec<Entry>, checkpoint: Lsn) -> Result<Lsn> {
         self.failure.check()?;
         let mut writer = self.writer();
-        let end = writer.write(self, records, checkpoint)?;
+        writer.make_room(self, entries.iter().map(|entry| entry.record.as_slice()))?;
+        let _writing = Writing::begin(self);
+        entries.retain_mut(|entry| entry.look_again(self));
+        if entries.is_empty() {
+            return Ok(writer.lsn());
+        }
+        let records: Vec<Vec<u8>> = entries.iter_mut().map(|entry| std::mem::take(&mut entry.record)).collect();
+        let structure = entries.iter().any(|entry| entry.weight == Weight::Structure);
+        let end = writer.write(self, &records, checkpoint)?;
         if structure || self.options.durability == Durability::Sync {
             writer.sync(self)?;
         }
+        self.written(end, entries.iter().map(|entry| entry.weight));
         Ok(end)
     }
 
     /// Notes that the changes of a batch are about to be made.
-    pub(super) fn written(&self, end: Lsn, weights: impl Iterator<Item = Weight>) {
+    fn written(&self, end: Lsn, weights: impl Iterator<Item = Weight>) {
         let mut state = self.held();
         state.end = end;
         for weight in weights {
@@ -238,12 +296,18 @@ impl Shared {
         }
     }
 
-    /// Everything in the caller's thread.
-    pub(super) fn commit_inline(&self, record: Vec<u8>, weight: Weight) -> Result<Lsn> {
+    /// Everything in the caller's thread, as one batch.
+    pub(super) fn commit_inline(self: &Arc<Self>, records: Vec<(Vec<u8>, Weight)>) -> Result<Lsn> {
+        let entry = |(record, weight)| Entry { record, weight, then: Then::Answer(Answer::new()) };
         let checkpoint = self.held().checkpoint;
-        let end = self.write_and_sync(&[record], weight == Weight::Structure, checkpoint)?;
-        self.written(end, std::iter::once(weight));
-        Ok(end)
+        self.write_entries(&mut records.into_iter().map(entry).collect(), checkpoint)
+    }
+
+    /// As [`Shared::commit_inline`], for a job.
+    pub(super) fn do_inline(self: &Arc<Self>, job: Box<dyn Job>) {
+        let checkpoint = self.held().checkpoint;
+        let Some(entry) = prepared(Request::Job(job), &mut Looks::default()) else { return };
+        self.write_batch(Waiting { shared: self, entries: vec![entry] }, checkpoint);
     }
 
     /// Writes down that everything before `checkpoint` is checkpointed, for the next open. Where more was written

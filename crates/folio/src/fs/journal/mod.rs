@@ -141,6 +141,10 @@ struct Shared {
 struct State {
     queue: Vec<Request>,
     queued: usize,
+    /// A batch is about to be written: its records had their last look.
+    writing: bool,
+    /// A checkpoint waits for that: no other batch comes before it.
+    beginning: bool,
     /// LSN after the last batch.
     end: Lsn,
     /// Changes that are being made, by the LSN after their batch.
@@ -245,7 +249,7 @@ impl Journal {
     pub(crate) fn commit(&self, record: Vec<u8>, weight: Weight) -> Result<Applying> {
         self.may_commit(&record)?;
         let end = if self.shared.options.inline {
-            self.shared.commit_inline(record, weight)?
+            self.shared.commit_inline(vec![(record, weight)])?
         } else {
             let answer = Answer::new();
             self.shared.submit(record, weight, &answer)?;
@@ -271,6 +275,15 @@ impl Journal {
     /// Has a job done by the committer's thread. `false`: it is not done here, because there is no such thread (any more).
     pub(crate) fn has_done(&self, job: Box<dyn Job>) -> bool {
         self.has_thread() && self.shared.submit_job(job).is_none()
+    }
+
+    /// As [`Journal::has_done`], by who calls where there is no such thread.
+    pub(crate) fn does_or_has_done(&self, job: Box<dyn Job>) {
+        if self.has_thread() {
+            self.shared.submit_job(job);
+        } else {
+            self.shared.do_inline(job);
+        }
     }
 
     /// The runtime of the committer's thread: what runs there commits without a change of threads.

@@ -118,16 +118,19 @@ impl Writer {
         self.durable == self.lsn()
     }
 
-    /// Writes a batch, in the next segment where this one has no room. Returns the LSN after it.
+    /// Goes on in the next segment where this one has no room for a batch of records of these lengths. May wait for a checkpoint.
+    pub(super) fn make_room<'a>(&mut self, shared: &Shared, records: impl Iterator<Item = &'a [u8]> + Clone) -> Result<()> {
+        let bytes = batch::batch_bytes(records);
+        if self.offset + bytes > self.current.bytes { self.rotate(shared, bytes) } else { Ok(()) }
+    }
+
+    /// Writes a batch, for which there [is room](Writer::make_room). Returns the LSN after it.
     ///
     /// # Errors
     /// A part of it may stand there.
     pub(super) fn write(&mut self, shared: &Shared, records: &[Vec<u8>], checkpoint: Lsn) -> Result<Lsn> {
         let slices = || records.iter().map(Vec::as_slice);
         let bytes = batch::batch_bytes(slices());
-        if self.offset + bytes > self.current.bytes {
-            self.rotate(shared, bytes)?;
-        }
         let (head, lsn, durable) = (&self.head, self.lsn(), self.durable);
         let batch = self.buffer.fill(bytes, |out| batch::encode(head, lsn, durable, checkpoint, slices(), out));
         let written = match &self.through {

@@ -7,11 +7,11 @@ use rustix::io::Errno;
 
 use super::op::{Before, Body, Id, Op, Place};
 use super::room::Room;
-use super::{Means, Step};
+use super::{Means, Step, Turn};
 use crate::fs::content::READ_TO_TELL;
 use crate::fs::journal::{Dirty, Held};
 use crate::fs::quarantine::Quarantine;
-use crate::fs::spares::Displaced;
+use crate::fs::spares::{Displaced, Spares};
 use crate::fs::temp::{TempFile, fresh_name};
 use crate::fs::tree::{self, ATTEMPTS};
 use crate::fs::vfs::{Access, Dir, File, Meta, Spot, VfsError, VfsResult};
@@ -23,6 +23,7 @@ pub(crate) struct Ground {
     pub(crate) tmp: Dir,
     pub(crate) quarantine: Quarantine,
     pub(crate) room: Room,
+    pub(crate) spares: Arc<Spares>,
 }
 
 /// What making a change showed.
@@ -45,6 +46,15 @@ pub(crate) enum Effect {
     Replaced,
 }
 
+/// What a change took the name from.
+enum Displacement {
+    Nothing,
+    /// What was expected, and which file that is.
+    Expected(Displaced, Id),
+    /// Something else, which lies in quarantine.
+    Foreign,
+}
+
 impl Ground {
     /// Makes one change, and notes what has to be synced for it.
     pub(crate) fn apply(&self, step: Step, dirty: &mut Dirty) -> VfsResult<Effect> {
@@ -56,10 +66,36 @@ impl Ground {
                 dirty.garbage.extend(spilled.map(|temp| Displaced { name: temp.leave().1, bytes, again: false }));
                 Ok(appended)
             }
-            (Op::Put { path, before, body, .. }, Means::Placed { temp, folder }) => {
+            (Op::Put { path, id, before, body, .. }, Means::Placed { temp, folder, turn }) => {
                 dirty.everything = true;
-                let (file, conflict) = self.put(&path, before, temp, folder, dirty)?;
-                let large = if body.len() > READ_TO_TELL { Some(file.meta()?) } else { None };
+                if let (Some(Turn { unwritten: true, .. }), Body::Inline(bytes)) = (&turn, &body) {
+                    self.with_room(|| temp.fill(bytes))?;
+                }
+                let (file, temp) = temp.leave();
+                // Nobody has to wait for it to be closed once it has its name.
+                let large = (body.len() > READ_TO_TELL).then_some(file);
+                let displaced = match self.put(&path, &temp, before, folder)? {
+                    true => self.judge(before, &path, &temp)?,
+                    false => Displacement::Nothing,
+                };
+                let conflict = match displaced {
+                    Displacement::Expected(old, old_id) => {
+                        let left = match turn {
+                            Some(turn) => self.spares.placed(&path, turn.round, id, Some((old, old_id))),
+                            None => Some(old),
+                        };
+                        dirty.garbage.extend(left);
+                        false
+                    }
+                    Displacement::Nothing => {
+                        if let Some(turn) = turn {
+                            self.spares.placed(&path, turn.round, id, None);
+                        }
+                        false
+                    }
+                    Displacement::Foreign => true,
+                };
+                let large = large.map(|file| file.meta()).transpose()?;
                 Ok(Effect::Placed { large, conflict })
             }
             (Op::Delete { path, temp, before }, Means::Folder(folder)) => {
@@ -72,7 +108,7 @@ impl Ground {
             }
             (Op::Move { from, to, id }, _) => {
                 dirty.everything = true;
-                self.rename(&from, &to, id)
+                self.rename(&from, &to, id, dirty)
             }
             (Op::Remove { path, id }, _) => {
                 dirty.everything = true;
@@ -127,35 +163,21 @@ impl Ground {
         }
     }
 
-    /// The file, and whether that was a conflict.
-    fn put(
-        &self,
-        path: &str,
-        before: Option<Before>,
-        temp: TempFile,
-        mut folder: Dir,
-        dirty: &mut Dirty,
-    ) -> VfsResult<(File, bool)> {
-        let (file, temp) = temp.leave();
+    /// Gives a temporary file its real name. True: what stood there has the temporary name now.
+    fn put(&self, path: &str, temp: &str, before: Option<Before>, mut folder: Dir) -> VfsResult<bool> {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
         let mut attempt = 0;
-        let displaced = loop {
-            match self.with_room(|| self.swap_in(&temp, &folder, name, before.is_some())) {
+        loop {
+            match self.with_room(|| self.swap_in(temp, &folder, name, before.is_some())) {
                 Err(error) if error.is(&[Errno::NOENT]) && attempt < ATTEMPTS => {
                     attempt += 1;
                     folder = self.with_room(|| self.folder(parent))?;
                 }
-                other => break other?,
+                other => return other,
             }
-        };
-        let conflict = match displaced {
-            false => false,
-            true => self.keep_unless(before, path, &temp, dirty)?,
-        };
-        Ok((file, conflict))
+        }
     }
 
-    /// Gives a temporary file its real name. True: what stood there has the temporary name now.
     fn swap_in(&self, temp: &str, folder: &Dir, name: &str, expected: bool) -> VfsResult<bool> {
         if !expected && self.tmp.rename_noreplace(temp, folder, name)? {
             return Ok(false);
@@ -171,20 +193,16 @@ impl Ground {
         Ok(false)
     }
 
-    /// What was displaced goes, if it is what was expected; else it is kept in quarantine, and that is a conflict.
-    fn keep_unless(&self, before: Option<Before>, path: &str, temp: &str, dirty: &mut Dirty) -> VfsResult<bool> {
-        let displaced = self.tmp.stat(temp)?;
-        if let (Some(before), Some(displaced)) = (before, displaced)
-            && before.is(&displaced)
-        {
-            dirty.garbage.push(Displaced { name: temp.to_owned(), bytes: displaced.size, again: true });
-            return Ok(false);
+    /// What was displaced is kept in quarantine unless it is what was expected.
+    fn judge(&self, before: Option<Before>, path: &str, temp: &str) -> VfsResult<Displacement> {
+        let Some(meta) = self.tmp.stat(temp)? else { return Ok(Displacement::Nothing) };
+        if before.is_some_and(|before| before.is(&meta)) {
+            let displaced = Displaced { name: temp.to_owned(), bytes: meta.size, again: true };
+            return Ok(Displacement::Expected(displaced, meta.id()));
         }
-        if displaced.is_some() {
-            let why = "another program changed it at the moment of a write";
-            self.quarantine.take(path, why, &self.tmp, OsStr::new(temp))?;
-        }
-        Ok(displaced.is_some())
+        let why = "another program changed it at the moment of a write";
+        self.quarantine.take(path, why, &self.tmp, OsStr::new(temp))?;
+        Ok(Displacement::Foreign)
     }
 
     fn delete(&self, path: &str, temp: &str, before: Before, folder: &Dir, dirty: &mut Dirty) -> VfsResult<Effect> {
@@ -194,7 +212,11 @@ impl Ground {
             Err(error) if error.missing() => return Ok(Effect::Gone { conflict: false }),
             Err(error) => return Err(error),
         }
-        let conflict = self.keep_unless(Some(before), path, temp, dirty)?;
+        let displaced = self.judge(Some(before), path, temp)?;
+        let conflict = matches!(displaced, Displacement::Foreign);
+        if let Displacement::Expected(displaced, _) = displaced {
+            dirty.garbage.push(displaced);
+        }
         Ok(Effect::Gone { conflict })
     }
 
@@ -212,13 +234,16 @@ impl Ground {
         Ok(Effect::Installed(Arc::new(file.known_as(folder.path().join(name)))))
     }
 
-    fn rename(&self, from: &Place, to: &Place, id: Id) -> VfsResult<Effect> {
+    fn rename(&self, from: &Place, to: &Place, id: Id, dirty: &mut Dirty) -> VfsResult<Effect> {
         let there = match from {
             Place::Path(path) => self.stat(path)?,
             Place::Temp(name) => self.tmp.stat(name)?,
         };
         if there.is_none_or(|meta| meta.id() != id) {
             return Ok(Effect::Replaced);
+        }
+        if let Place::Path(path) = from {
+            dirty.garbage.extend(self.spares.forget(path));
         }
         let (source, name) = match from {
             Place::Path(path) => (&self.root, path),
@@ -315,6 +340,7 @@ mod tests {
                 tmp: own("tmp"),
                 quarantine: Quarantine::new(own("quarantine"), Arc::new(ManualClock::new(1))),
                 room: Room::open(&root).unwrap(),
+                spares: Arc::new(Spares::new(own("tmp"))),
                 root: root.clone(),
             };
             let path = temp.path().join("log");

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Effect, Step, Txn};
+use super::{Effect, Step, Txn, op};
 use crate::error::{Error, Result};
 use crate::fs::journal::{Applying, Job, Weight};
 use crate::fs::store::Store;
@@ -44,6 +44,14 @@ impl Job for Change {
                 None
             }
         }
+    }
+
+    fn look_again(&mut self) -> Result<Option<Vec<u8>>> {
+        let mut other = false;
+        for step in &mut self.steps {
+            other |= step.look_again(&self.store).map_err(|error| error.writing(step.op.path()))?;
+        }
+        Ok(other.then(|| op::encode(self.steps.iter().map(|step| &step.op))))
     }
 
     fn finish(mut self: Box<Self>, outcome: Result<Applying>) {

@@ -57,9 +57,19 @@ pub(crate) enum Means {
     Placed {
         temp: TempFile,
         folder: Dir,
+        turn: Option<Turn>,
     },
     /// The folder in which something changes.
     Folder(Dir),
+}
+
+/// For a file that may hold another content of the same document soon.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    /// The round of its first content since it was new or blank.
+    pub(crate) round: u64,
+    /// It holds an earlier content, and gets the new one once that is recorded.
+    pub(crate) unwritten: bool,
 }
 
 /// Steps that commit together, in the order in which they are made.

@@ -1,8 +1,9 @@
 //! Making a step: everything that may still be refused happens here.
 
 use super::op::{Before, Body, Op, Place};
-use super::{Means, Step};
+use super::{Means, Step, Turn};
 use crate::etag::Etag;
+use crate::fs::spares::Spares;
 use crate::fs::store::Store;
 use crate::fs::temp::{Made, TempFile, fresh_name};
 use crate::fs::vfs::{Dir, VfsResult};
@@ -21,6 +22,7 @@ pub(crate) struct Prepared {
     pub(crate) etag: Etag,
     made: Made,
     len: u64,
+    turn: Option<Turn>,
 }
 
 /// A temporary file that is written, and synced where its bytes are not `inline`.
@@ -41,7 +43,7 @@ impl Written {
     /// `etag`: of its bytes.
     pub(crate) fn tagged(self, etag: Etag) -> Prepared {
         let Self { temp, inline, made, len } = self;
-        Prepared { temp, inline, etag, made, len }
+        Prepared { temp, inline, etag, made, len, turn: None }
     }
 }
 
@@ -55,6 +57,18 @@ impl Prepared {
         let inline = (bytes.len() <= INLINE).then_some(bytes);
         store.settle_content(&temp, inline.is_some())?;
         Ok(Written::of(temp, inline, len)?.tagged(etag))
+    }
+
+    /// As [`Prepared::of`], for the document at `path` in the root, which may be written again soon. `alone`: it is the only
+    /// change of its commit, which asks [`Step::look_again`]; then it may be unwritten.
+    pub(crate) fn of_document(store: &Store, path: &str, bytes: Vec<u8>, etag: Etag, alone: bool) -> VfsResult<Self> {
+        let Some(spares) = store.turns().filter(|_| bytes.len() <= INLINE) else { return Self::of(store, bytes, etag) };
+        if alone && let Some((temp, round)) = spares.again(path) {
+            let (made, len) = (temp.made()?, bytes.len() as u64);
+            return Ok(Self { temp, inline: Some(bytes), etag, made, len, turn: Some(Turn { round, unwritten: true }) });
+        }
+        let turn = Some(Turn { round: spares.round(), unwritten: false });
+        Ok(Self { turn, ..Self::of(store, bytes, etag)? })
     }
 
     /// Sets the permission bits.
@@ -75,11 +89,35 @@ impl Prepared {
             None => Body::Temp { name: name.clone(), len: self.len },
         };
         let op = Op::Put { path, temp: name, id, mode, after: self.etag, before, body };
-        Step { op, means: Means::Placed { temp: self.temp, folder } }
+        Step { op, means: Means::Placed { temp: self.temp, folder, turn: self.turn } }
     }
 }
 
 impl Step {
+    /// The last look before it is recorded: an unwritten file whose round is over gives way to another one. True: the record
+    /// is another one now, of the same length.
+    ///
+    /// # Errors
+    /// Where there is no other file.
+    pub(crate) fn look_again(&mut self, store: &Store) -> VfsResult<bool> {
+        let (Op::Put { temp: name, id, mode, .. }, Means::Placed { temp, turn: Some(turn), .. }) = (&mut self.op, &mut self.means)
+        else {
+            return Ok(false);
+        };
+        let round = store.turns().map_or(turn.round, Spares::round);
+        if !turn.unwritten || turn.round == round {
+            return Ok(false);
+        }
+        let other = store.content_temp()?;
+        let made = other.made()?;
+        if made.mode != *mode {
+            other.file().set_mode(*mode)?;
+        }
+        (*name, *id, turn.round) = (other.name().to_owned(), made.id, round);
+        *temp = other;
+        Ok(true)
+    }
+
     /// Removes the document or file at `path` in the root, which lies in `folder`.
     pub(crate) fn delete(path: String, folder: Dir, before: Before) -> VfsResult<Self> {
         Ok(Self { op: Op::Delete { path, temp: fresh_name()?, before }, means: Means::Folder(folder) })

@@ -386,17 +386,23 @@ impl File {
         self.handle.stamp().map_err(self.fault("look at"))
     }
 
-    /// Blanks a file that had lost its real name before `_since`, where nobody else can see it: it has one name, nobody else
-    /// has it open, and it carries what `like` says. Else nothing is changed, and it is an error. Few bytes become NUL, so
-    /// that the file keeps its room on the disk, which is dear to give back and to take; many are cut off. Not for
-    /// [`Access::Append`]. Returns what is left; nobody may open it before this handle is closed.
-    pub(crate) fn blank_unseen(&self, _since: &Blanking, like: &Stamp) -> VfsResult<Blank> {
-        // Given back when the file is closed. From here on nobody can give it another name, or open it.
+    /// Takes a file that had lost its real name before `_since`, where nobody else can see it: it has one name, nobody else
+    /// has it open, and it carries what `like` says. Else it is an error. Nobody else can open it, or give it another name,
+    /// before this handle is closed.
+    pub(crate) fn take_unseen(&self, _since: &Blanking, like: &Stamp) -> VfsResult<Meta> {
+        // Given back when the file is closed.
         self.handle.take_lease().map_err(self.fault("lease"))?;
         let meta = self.meta()?;
         if meta.links != 1 || self.stamp()? != *like {
-            return Err(VfsError::os("blank", &self.path, Errno::BUSY));
+            return Err(VfsError::os("use again", &self.path, Errno::BUSY));
         }
+        Ok(meta)
+    }
+
+    /// Blanks a file, as far as it can be [taken](File::take_unseen). Few bytes become NUL, so that the file keeps its room
+    /// on the disk, which is dear to give back and to take; many are cut off. Not for [`Access::Append`]. Returns what is left.
+    pub(crate) fn blank_unseen(&self, since: &Blanking, like: &Stamp) -> VfsResult<Blank> {
+        let meta = self.take_unseen(since, like)?;
         let few = usize::try_from(meta.size).ok().and_then(|size| NULS.get(..size));
         match few {
             Some(nuls) => self.write_all_at(nuls, 0)?,

@@ -130,9 +130,7 @@ pub(super) fn commit(journal: &Journal, record: &[u8]) {
 
 /// Commits records in one batch.
 pub(super) fn commit_together(journal: &Journal, records: &[&[u8]]) {
-    let records: Vec<Vec<u8>> = records.iter().map(|record| record.to_vec()).collect();
-    let end = journal.shared.write_and_sync(&records, false, 0).unwrap();
-    journal.shared.written(end, records.iter().map(|_| Weight::Data));
+    let end = journal.shared.commit_inline(records.iter().map(|record| (record.to_vec(), Weight::Data)).collect()).unwrap();
     records.iter().for_each(|_| journal.shared.done(end, Some(Dirty::default())));
 }
 

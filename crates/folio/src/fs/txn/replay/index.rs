@@ -28,9 +28,9 @@ impl Chain {
         self.befores.iter().any(|before| before.is(meta))
     }
 
-    /// The tag of the bytes that a record put there as this file, and how many those are.
-    pub(super) fn given(&self, id: Id) -> Option<(Etag, u64)> {
-        self.given.iter().find(|(given, ..)| *given == id).map(|(_, etag, len)| (*etag, *len))
+    /// The tags of all bytes that records put there as this file, and how many those are.
+    pub(super) fn given(&self, id: Id) -> impl Iterator<Item = (Etag, u64)> + Clone {
+        self.given.iter().filter(move |(given, ..)| *given == id).map(|(_, etag, len)| (*etag, *len))
     }
 }
 

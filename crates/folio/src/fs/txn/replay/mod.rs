@@ -57,7 +57,7 @@ impl fmt::Display for Note {
 /// record that can't be read.
 pub(crate) fn replay(ground: &Ground, pending: &Pending) -> Result<Vec<Note>> {
     let mut replay = Replay::new(&ground.root, Some(&ground.tmp), Some(ground), pending)?;
-    replay.run(pending)?;
+    replay.run()?;
     ground.root.sync_file_system()?;
     replay.notes.retain(|note| note.notable);
     Ok(replay.notes)
@@ -66,7 +66,7 @@ pub(crate) fn replay(ground: &Ground, pending: &Pending) -> Result<Vec<Note>> {
 /// Tells what [`replay`] would do, and changes nothing.
 pub(crate) fn explain(root: &Dir, tmp: Option<&Dir>, pending: &Pending) -> Result<Vec<Note>> {
     let mut replay = Replay::new(root, tmp, None, pending)?;
-    replay.run(pending)?;
+    replay.run()?;
     Ok(replay.notes)
 }
 
@@ -78,6 +78,7 @@ struct Replay<'a> {
     tmp: Option<&'a Dir>,
     /// `None`: only told, not done.
     ground: Option<&'a Ground>,
+    pending: &'a Pending,
     index: Index,
     segments: Segments,
     planned: Planned,
@@ -85,18 +86,18 @@ struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    fn new(root: &'a Dir, tmp: Option<&'a Dir>, ground: Option<&'a Ground>, pending: &Pending) -> Result<Self> {
+    fn new(root: &'a Dir, tmp: Option<&'a Dir>, ground: Option<&'a Ground>, pending: &'a Pending) -> Result<Self> {
         let mut index = Index::default();
         for stored in pending.records() {
             let stored = stored?;
             index.add(&ops(&stored.bytes, stored.position)?);
         }
-        Ok(Self { root, tmp, ground, index, segments: Segments::default(), planned: Planned::default(), notes: Vec::new() })
+        Ok(Self { root, tmp, ground, pending, index, segments: Segments::default(), planned: Planned::default(), notes: Vec::new() })
     }
 
-    fn run(&mut self, pending: &Pending) -> Result<()> {
+    fn run(&mut self) -> Result<()> {
         let mut at = 0;
-        for stored in pending.records() {
+        for stored in self.pending.records() {
             let stored = stored?;
             for op in ops(&stored.bytes, stored.position)? {
                 self.op(at, &op)?;
@@ -218,8 +219,9 @@ fn ops(record: &[u8], position: u64) -> Result<Vec<Op>> {
     })
 }
 
-/// True where `found` is a part of `wanted` as a power loss leaves it: cut short, or with bytes of NUL where nothing was
-/// written, also behind its end.
-fn torn(found: &[u8], wanted: &[u8]) -> bool {
-    found.iter().enumerate().all(|(at, found)| *found == 0 || wanted.get(at) == Some(found))
+/// True where `found` is what a power loss may leave of contents that were written one over the other: cut short, or with
+/// bytes of NUL where nothing was written, also behind their ends.
+fn torn(found: &[u8], contents: &[&[u8]]) -> bool {
+    let written = |at, found| contents.iter().any(|content| content.get(at) == Some(found));
+    found.iter().enumerate().all(|(at, found)| *found == 0 || written(at, found))
 }

@@ -84,7 +84,7 @@ impl Replay<'_> {
         self.pieces(body, |piece| {
             let left = usize::try_from(len.saturating_sub(at)).unwrap_or(usize::MAX);
             let found = file.read_some(at, piece.len().min(left))?;
-            fits = torn(&found, piece);
+            fits = torn(&found, &[piece]);
             at += piece.len() as u64;
             Ok(fits && found.len() == piece.len())
         })?;

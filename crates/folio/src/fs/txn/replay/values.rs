@@ -1,7 +1,7 @@
 //! Documents and files: each has its last value.
 
 use super::index::Chain;
-use super::{NO_WAY, Replay, torn};
+use super::{NO_WAY, Replay, ops, torn};
 use crate::error::Result;
 use crate::etag::Etag;
 use crate::fs::content::etag_of;
@@ -39,7 +39,7 @@ impl Replay<'_> {
         }
     }
 
-    fn find(&self, chain: &Chain, op: &Op) -> VfsResult<Found> {
+    fn find(&self, chain: &Chain, op: &Op) -> Result<Found> {
         let path = op.path();
         let meta = self.stat(path)?;
         if !self.has_home(path)? {
@@ -55,7 +55,7 @@ impl Replay<'_> {
         if let Op::Put { id, after, body, .. } = op
             && *id == meta.id()
         {
-            return Ok(if self.is_ours(path, &meta, *after, body)? { Found::Last } else { Found::Foreign });
+            return Ok(if self.is_ours(chain, path, &meta, *after, body)? { Found::Last } else { Found::Foreign });
         }
         if chain.found_before(&meta) {
             return Ok(Found::Known);
@@ -67,10 +67,7 @@ impl Replay<'_> {
             // An earlier replay wrote it.
             return Ok(Found::Last);
         }
-        let between = match chain.given(meta.id()) {
-            Some((etag, len)) => self.is_between(path, &meta, etag, len)?,
-            None => false,
-        };
+        let between = chain.given(meta.id()).next().is_some() && self.is_between(chain, path, &meta)?;
         Ok(if between { Found::Known } else { Found::Foreign })
     }
 
@@ -79,12 +76,16 @@ impl Replay<'_> {
     }
 
     /// True where the file of the last change has its bytes, or a part of them.
-    fn is_ours(&self, path: &str, meta: &Meta, after: Etag, body: &Body) -> VfsResult<bool> {
+    fn is_ours(&self, chain: &Chain, path: &str, meta: &Meta, after: Etag, body: &Body) -> Result<bool> {
         let Some(file) = self.file(path, Access::Read)? else { return Ok(false) };
         match body {
             Body::Inline(bytes) => {
                 let most = bytes.len().max(BLANK);
-                Ok(meta.size <= most as u64 && torn(&file.read_some(0, most)?, bytes))
+                if meta.size > most as u64 {
+                    return Ok(false);
+                }
+                let found = file.read_some(0, most)?;
+                Ok(torn(&found, &[bytes.as_slice()]) || self.is_of_earlier(chain, path, meta.id(), &found)?)
             }
             // Its bytes were durable before the record was.
             Body::Temp { len, .. } => Ok(meta.size == *len && etag_of(&file)? == after),
@@ -92,16 +93,42 @@ impl Replay<'_> {
     }
 
     /// True where the file of an earlier change has its bytes, or nothing that anybody wrote.
-    fn is_between(&self, path: &str, meta: &Meta, etag: Etag, len: u64) -> VfsResult<bool> {
+    fn is_between(&self, chain: &Chain, path: &str, meta: &Meta) -> Result<bool> {
         let Some(file) = self.file(path, Access::Read)? else { return Ok(false) };
-        if etag_of(&file)? == etag {
+        let (found, mut given) = (etag_of(&file)?, chain.given(meta.id()));
+        if given.clone().any(|(etag, _)| etag == found) {
             return Ok(true);
         }
         // A power loss leaves fewer bytes, or bytes of NUL, where nothing was written.
-        if meta.size < len {
+        if given.all(|(_, len)| meta.size < len) {
             return Ok(true);
         }
-        Ok(meta.size <= BLANK as u64 && file.read_some(0, BLANK)?.contains(&0))
+        if meta.size > BLANK as u64 {
+            return Ok(false);
+        }
+        let found = file.read_some(0, BLANK)?;
+        Ok(found.contains(&0) || self.is_of_earlier(chain, path, meta.id(), &found)?)
+    }
+
+    /// True where the file had several contents, and a power loss may have left these bytes of them.
+    fn is_of_earlier(&self, chain: &Chain, path: &str, id: Id, found: &[u8]) -> Result<bool> {
+        if chain.given(id).nth(1).is_none() {
+            return Ok(false);
+        }
+        let mut contents = Vec::new();
+        for stored in self.pending.records() {
+            let stored = stored?;
+            for op in ops(&stored.bytes, stored.position)? {
+                match op {
+                    Op::Put { path: at, id: given, body: Body::Inline(bytes), .. } if at == path && given == id => {
+                        contents.push(bytes);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let contents: Vec<&[u8]> = contents.iter().map(Vec::as_slice).collect();
+        Ok(torn(found, &contents))
     }
 
     fn put_bytes(&mut self, path: &str, bytes: &[u8], mode: u32, found: &Found) -> Result<()> {
