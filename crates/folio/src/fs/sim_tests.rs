@@ -36,6 +36,8 @@ struct Counts {
     looks: u64,
     /// Files that were used again.
     spares: u64,
+    /// Those of them at once, for the same document.
+    at_once: u64,
 }
 
 impl Counts {
@@ -135,8 +137,10 @@ impl Run<'_> {
 
     async fn work(&mut self, driver: &FsDriver) -> Result<(), String> {
         let calls = self.rng.usize(3..25);
+        let documents = self.rng.u8(0..3) == 0;
+        self.drawing.mostly_documents(documents);
         if self.rng.u8(0..8) > 0 {
-            self.plan(120);
+            self.plan(if documents { 60 } else { 120 });
         }
         // So that files are used again, too.
         let checkpoints = self.rng.bool();
@@ -206,6 +210,7 @@ async fn run(seed: u64, counts: &mut Counts) -> (u64, Result<(), String>) {
             let driver = run.open().await?;
             let worked = run.work(&driver).await;
             run.counts.spares += driver.store().spares_used();
+            run.counts.at_once += driver.store().used_at_once();
             worked?;
             run.crash();
             drop(driver);
@@ -258,10 +263,10 @@ fn sweep(name: &str, seeds: u64, run: impl Fn(u64, &mut Counts) -> Result<(), St
             println!("FOLIO_SEED={seed} cargo test -p folio --lib {name}: {what}");
         }
     }
-    let Counts { crashes, acknowledged, unknown, failed, looks, spares } = counts;
+    let Counts { crashes, acknowledged, unknown, failed, looks, spares, at_once } = counts;
     println!(
         "{seeds} seeds from {base}: {crashes} crashes, {acknowledged} acknowledged, {unknown} unknown, {failed} failed, \
-         {looks} recovered and read whole, {spares} files used again, {wrong} wrong"
+         {looks} recovered and read whole, {spares} files used again, {at_once} at once, {wrong} wrong"
     );
     // What a run that went wrong acknowledged counts as lost.
     let recovered = if wrong == 0 { acknowledged } else { 0 };

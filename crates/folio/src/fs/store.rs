@@ -329,6 +329,12 @@ impl Store {
         self.spares.used()
     }
 
+    /// How often a file that a document displaced was used again at once.
+    #[cfg(test)]
+    pub(crate) fn used_at_once(&self) -> u64 {
+        self.spares.used_at_once()
+    }
+
     /// Makes everything durable that was changed by now, so that the journal need not tell of it.
     #[cfg(test)]
     pub(crate) fn checkpoint(&self) -> Result<()> {

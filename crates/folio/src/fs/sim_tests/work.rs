@@ -26,9 +26,15 @@ const DOCS: [&str; 2] = ["x", "y"];
 pub(super) struct Drawing {
     drawn: u64,
     keyed: Vec<(String, Call)>,
+    mostly_documents: bool,
 }
 
 impl Drawing {
+    /// Whether most calls write the same two documents again and again.
+    pub(super) fn mostly_documents(&mut self, mostly: bool) {
+        self.mostly_documents = mostly;
+    }
+
     pub(super) fn next(&mut self, rng: &mut fastrand::Rng) -> (String, Call) {
         self.drawn += 1;
         let n = self.drawn;
@@ -37,12 +43,17 @@ impl Drawing {
         let log = if rng.bool() { "history".to_owned() } else { one(rng, &LOGS) };
         let insist = [Insist::Nothing, Insist::Nothing, Insist::Current, Insist::Stale, Insist::Absent][rng.usize(0..5)];
         let json = |text: String| Json::parse(text.as_bytes()).unwrap();
-        let call = match rng.u8(0..45) {
+        let kind = match self.mostly_documents && rng.u8(0..4) > 0 {
+            true => rng.u8(7..=13),
+            false => rng.u8(0..45),
+        };
+        let project = if self.mostly_documents && kind >= 7 { "a".to_owned() } else { project };
+        let call = match kind {
             0..=4 => Call::CreateProject,
             5 => Call::DeleteProject,
             6 => Call::ForkProject(one(rng, &PROJECTS)),
             7..=10 => {
-                let value = json(format!("{{\"n\":{n},\"t\":\"{}\"}}", "x".repeat(rng.usize(0..700))));
+                let value = json(format!("{{\"n\":{n},\"t\":\"{}\"}}", "x".repeat(rng.usize(0..1_200))));
                 Call::PutDoc(one(rng, &DOCS), value, insist)
             }
             11..=12 => Call::PatchDoc(one(rng, &DOCS), json(format!("{{\"p{}\":{n}}}", n % 3)), insist),

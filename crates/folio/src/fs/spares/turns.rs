@@ -8,7 +8,7 @@
 //! - All records of its contents, since it was new or blank, are of one round: the time from the begin of one checkpoint to
 //!   that of the next. A checkpoint makes the records of earlier rounds void; so its begin ends all turns.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Displaced;
@@ -24,7 +24,7 @@ pub(super) struct Turns {
 struct State {
     round: u64,
     /// By the path of the document.
-    pairs: HashMap<String, Pair>,
+    pairs: BTreeMap<String, Pair>,
 }
 
 /// The files of one document, all of whose contents are of this round.
@@ -85,7 +85,7 @@ impl Turns {
     /// The folder `path` has another name: what follows under its name is another document.
     pub(super) fn forget(&self, path: &str) -> Vec<Displaced> {
         let below = |at: &str| at.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
-        let gone = self.held().pairs.extract_if(|at, _| below(at)).filter_map(|(_, pair)| pair.idle).collect::<Vec<_>>();
+        let gone = self.held().pairs.extract_if(.., |at, _| below(at)).filter_map(|(_, pair)| pair.idle).collect::<Vec<_>>();
         gone.into_iter().map(|(displaced, _)| displaced).collect()
     }
 }
