@@ -11,11 +11,12 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use futures_util::future::{join, join_all};
+use futures_util::future::{join_all, join3};
 use rustix::io::Errno;
 
 use self::history::{Answer, Event};
 use super::pace::Inline;
+use super::store::off_runtime;
 use super::vfs::sim::{Fault, Sim};
 use super::{FsDriver, FsOptions};
 use crate::clock::ManualClock;
@@ -160,7 +161,15 @@ impl Run<'_> {
             let sim = &self.sim;
             let making = join_all(calls.iter().map(|(project, call)| work::make(driver, project, call, || sim.is_dead())));
             let reading = join_all(self.followers.iter_mut().filter(|_| reads).map(|follower| follower.pull(driver)));
-            let (answers, read) = join(making, reading).await;
+            // Where the journal has its threads, one may begin at any moment of the calls.
+            let meanwhile = checkpoints && self.rng.u8(0..3) == 0;
+            let store = Arc::clone(driver.store());
+            let checkpoint = async move {
+                if meanwhile {
+                    let _ = off_runtime(move || store.checkpoint()).await;
+                }
+            };
+            let (answers, read, ()) = join3(making, reading, checkpoint).await;
             read.into_iter().collect::<Result<(), String>>()?;
             let calls: Vec<_> = calls.into_iter().zip(answers).map(|((project, call), answer)| (project, call, answer)).collect();
             let (mut unknown, mut failed) = (false, false);

@@ -8,9 +8,11 @@ use crate::blob::{WriteCondition, WriteOutcome};
 use crate::docs::JsonKv;
 use crate::driver::Durability;
 use crate::fs::docs::FsDocs;
+use crate::fs::docs::slot::Slot;
 use crate::fs::options::FsOptions;
 use crate::fs::scope::Scope;
 use crate::fs::store::Store;
+use crate::fs::txn::{Means, Op, Txn};
 use crate::json::Json;
 use crate::name::DocKey;
 
@@ -279,4 +281,118 @@ fn a_lease_that_somebody_waits_for_does_no_harm() {
         }
         println!("{blanked} blanked, {refused} refused");
     });
+}
+
+#[tokio::test]
+async fn a_document_that_is_written_again_and_again_has_two_files_until_a_checkpoint() {
+    let root = Root::new(Durability::Sync);
+    if !usable(&root) {
+        return;
+    }
+    root.put("a", "\"before\"").await;
+    root.store.checkpoint().unwrap();
+    let ids = async |from: usize| {
+        let mut ids = Vec::new();
+        for n in from..from + 8 {
+            // Longer and shorter ones.
+            let text = n.to_string().repeat(1 + 300 * (n % 3));
+            root.put("a", &format!("\"{text}\"")).await;
+            assert_eq!(std::fs::read_to_string(root.at("a")).unwrap(), format!("\"{text}\"\n"));
+            ids.push(root.id("a"));
+        }
+        ids
+    };
+    let (used, first) = (root.store.used_at_once(), ids(10).await);
+    assert_eq!(root.store.used_at_once() - used, 6);
+    assert!(first.iter().enumerate().all(|(n, id)| *id == first[n % 2]) && first[0] != first[1]);
+    root.store.checkpoint().unwrap();
+    let second = ids(20).await;
+    assert!(second.iter().all(|id| !first.contains(id)), "what they hold is on the disk, and no record tells of it");
+    assert!(second.iter().enumerate().all(|(n, id)| *id == second[n % 2]));
+}
+
+#[tokio::test]
+async fn what_others_hold_of_a_document_is_not_used_at_once() {
+    let root = Root::new(Durability::Sync);
+    let again = async |hold: &dyn Fn(&PathBuf) -> Option<std::fs::File>| {
+        root.put("a", "\"first\"").await;
+        root.put("a", "\"held\"").await;
+        let (used, mut held) = (root.store.used_at_once(), hold(&root.at("a")));
+        root.put("a", "\"next\"").await;
+        let used_before = root.store.used_at_once() - used;
+        root.put("a", "\"last\"").await;
+        if let Some(file) = &mut held {
+            let mut text = String::new();
+            file.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "\"held\"\n");
+        }
+        root.store.used_at_once() - used - used_before
+    };
+    if usable(&root) {
+        assert_eq!(again(&|_| None).await, 1);
+    }
+    assert_eq!(again(&|at| Some(std::fs::File::open(at).unwrap())).await, 0);
+    let copy = root.temp.path().join("copy");
+    let link = |at: &PathBuf| {
+        std::fs::hard_link(at, &copy).unwrap();
+        None
+    };
+    assert_eq!(again(&link).await, 0);
+    assert_eq!(std::fs::read_to_string(&copy).unwrap(), "\"held\"\n");
+    let attribute = |at: &PathBuf| {
+        let _ = rustix::fs::setxattr(at, "user.note", b"x", rustix::fs::XattrFlags::CREATE);
+        rustix::fs::getxattr(at, "user.note", &mut [0; 8]).is_err().then(|| std::fs::File::open(at).unwrap())
+    };
+    assert_eq!(again(&attribute).await, 0);
+    let mode = |at: &PathBuf| {
+        std::fs::set_permissions(at, std::fs::Permissions::from_mode(0o600)).unwrap();
+        None
+    };
+    assert_eq!(again(&mode).await, 0);
+    assert_eq!(std::fs::metadata(root.at("a")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read_to_string(root.at("a")).unwrap(), "\"last\"\n");
+}
+
+/// Recorded in another round than its earlier contents, it could hold something that no record tells of.
+#[tokio::test]
+async fn a_content_is_written_after_its_record_and_elsewhere_where_a_checkpoint_began_meanwhile() {
+    let root = Root::new(Durability::Sync);
+    if !usable(&root) {
+        return;
+    }
+    for begins in [false, true] {
+        root.put("a", "\"one, and longer\"").await;
+        root.put("a", "2").await;
+        let (key, text) = (DocKey::new("a").unwrap(), if begins { "\"new round\"" } else { "\"same\"" });
+        let slot = Slot::alone(&root.store, &Scope::Shared, &key).unwrap();
+        let decided = slot.put(&Json::parse(text.as_bytes()).unwrap(), WriteCondition::None).unwrap();
+        let (step, _) = decided.change.unwrap();
+        let (Op::Put { id, .. }, Means::Placed { temp, .. }) = (&step.op, &step.means) else { panic!("{step:?}") };
+        assert_eq!(temp.file().read_some(0, 100).unwrap(), b"\"one, and longer\"\n");
+        let id = *id;
+        if begins {
+            root.store.checkpoint().unwrap();
+        }
+        let (told, outcome) = std::sync::mpsc::channel();
+        root.store.commit_then(Txn::of(step), move |effects| told.send(effects.is_ok()).unwrap());
+        assert!(outcome.recv().unwrap());
+        assert_eq!(std::fs::read_to_string(root.at("a")).unwrap(), format!("{text}\n"));
+        assert_eq!(root.id("a") != id, begins);
+    }
+}
+
+#[tokio::test]
+async fn a_commit_of_several_leaves_the_turns_as_they_are() {
+    let root = Root::new(Durability::Sync);
+    root.put("a", "1").await;
+    root.put("a", "2").await;
+    let used = root.store.used_at_once();
+    let key = DocKey::new("a").unwrap();
+    let slot = Slot::new(&root.store, &Scope::Shared, &key).unwrap();
+    let decided = slot.put(&Json::parse(b"3").unwrap(), WriteCondition::None).unwrap();
+    root.store.commit(Txn::of(decided.change.unwrap().0)).unwrap();
+    assert_eq!(root.store.used_at_once(), used);
+    root.put("a", "4").await;
+    root.put("a", "5").await;
+    assert_eq!(std::fs::read(root.at("a")).unwrap(), b"5\n");
 }

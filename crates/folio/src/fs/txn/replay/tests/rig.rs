@@ -66,6 +66,12 @@ impl Rig {
         std::fs::rename(self.path(from), self.path(to)).unwrap();
     }
 
+    pub(super) fn exchange(&self, one: &str, other: &str) {
+        let at = |rel| (rustix::fs::CWD, self.path(rel));
+        let ((one_at, one), (other_at, other)) = (at(one), at(other));
+        rustix::fs::renameat_with(one_at, one, other_at, other, rustix::fs::RenameFlags::EXCHANGE).unwrap();
+    }
+
     pub(super) fn remove(&self, rel: &str) {
         std::fs::remove_file(self.path(rel)).unwrap();
     }

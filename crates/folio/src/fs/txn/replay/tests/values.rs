@@ -269,3 +269,69 @@ fn something_else_on_the_way_to_a_value_is_told_and_the_rest_is_made() {
         }
     }
 }
+
+/// A document that was written five times, in two files that took turns; the second of them has the name, and the record of
+/// that may be the last thing that happened.
+fn turns(named: bool) -> (Rig, [String; 5]) {
+    let mut rig = Rig::new();
+    let contents = [1, 22, 333, 44, 5].map(|n: u32| format!("{{\"n\":{n},\"pad\":\"{}\"}}\n", n.to_string().repeat(400)));
+    rig.write(DOC, OLD);
+    let mut last = rig.before(DOC);
+    let files = [rig.temp(""), rig.temp("")];
+    for (n, content) in contents.iter().enumerate() {
+        // The first has what stood there before from then on; the second what the last write displaced.
+        let temp = &files[n.min(1)];
+        rig.write(temp, content);
+        let op = rig.put(DOC, temp, Some(last), content);
+        rig.record([op]);
+        if n + 1 < contents.len() || named {
+            rig.exchange(temp, DOC);
+            last = rig.before(DOC);
+        }
+    }
+    (rig, contents)
+}
+
+#[test]
+fn whatever_a_crash_left_of_contents_in_files_that_took_turns_is_written_over() {
+    for named in [true, false] {
+        // The contents of the file that has the name: the first, the third, the fifth; or else the second and the fourth.
+        let had = |contents: &[String; 5]| match named {
+            true => vec![contents[0].clone(), contents[2].clone(), contents[4].clone()],
+            false => vec![contents[1].clone(), contents[3].clone()],
+        };
+        let (rig, contents) = turns(named);
+        rig.replay_quietly();
+        assert_eq!(rig.text(DOC).as_ref(), contents.last());
+        for left in had(&contents) {
+            let (rig, contents) = turns(named);
+            rig.write(DOC, &left);
+            rig.replay_quietly();
+            assert_eq!(rig.text(DOC).as_ref(), contents.last());
+        }
+        // Sectors of each, with the length of any, and one that was never written.
+        let had = had(&contents);
+        let mut mixed = Vec::new();
+        for at in 0..3 {
+            mixed.extend(had[at % had.len()].bytes().skip(at * 512).take(512));
+            mixed.resize((at + 1) * 512, 0);
+        }
+        for len in had.iter().map(String::len).chain([700, 1_536]) {
+            let (rig, contents) = turns(named);
+            rig.write(DOC, &mixed[..len]);
+            rig.replay_quietly();
+            assert_eq!(rig.text(DOC).as_ref(), contents.last(), "{named}, {len}");
+        }
+    }
+}
+
+#[test]
+fn what_a_person_wrote_into_one_of_two_files_that_took_turns_stays() {
+    for named in [true, false] {
+        let (rig, contents) = turns(named);
+        let edited = rig.text(DOC).unwrap().replace("pad", "PAD");
+        rig.write(DOC, &edited);
+        assert_eq!(rig.replay_told(DOC), [contents.last().unwrap().as_str()], "{named}");
+        assert_eq!(rig.text(DOC), Some(edited));
+    }
+}
