@@ -122,8 +122,7 @@ impl Spares {
     fn reopen(&self, name: &str, id: Id) -> Option<(File, Meta)> {
         let new = self.held().new.clone().filter(|_| self.usable)?;
         let since = self.folder.begin_blanking();
-        let file = self.folder.open(name, Access::ReadWrite).ok()??;
-        let meta = file.take_unseen(&since, &new).ok()?;
+        let (file, meta) = self.folder.open_unseen(name, &since, &new).ok()?;
         (meta.id() == id).then_some((file, meta))
     }
 
@@ -174,8 +173,8 @@ impl Spares {
     }
 
     fn blank_one(&self, name: &str, since: &Blanking, new: &Stamp) -> Option<Blank> {
-        let file = self.folder.open(name, Access::ReadWrite).ok()??;
-        file.blank_unseen(since, new).ok()
+        let (file, meta) = self.folder.open_unseen(name, since, new).ok()?;
+        file.blank(&meta).ok()
     }
 
     /// What was blanked is so on the medium, too.

@@ -255,7 +255,7 @@ fn what_is_no_content_is_only_removed() {
     assert_eq!((spares.count(), std::fs::read_dir(temp.path()).unwrap().count()), (0, 0));
 }
 
-/// The lease is held for a moment only; whoever opens the file then waits, and the signal that tells of it ends nobody.
+/// The lease is held until the file is closed; whoever opens the file then waits, and the signal that tells of it ends nobody.
 #[test]
 fn a_lease_that_somebody_waits_for_does_no_harm() {
     let temp = tempfile::tempdir().unwrap();
@@ -273,9 +273,11 @@ fn a_lease_that_somebody_waits_for_does_no_harm() {
         let since = dir.begin_blanking();
         let (mut blanked, mut refused) = (0, 0);
         while !opener.is_finished() {
-            let file = dir.open("f", Access::ReadWrite).unwrap().unwrap();
-            match file.blank_unseen(&since, &stamp) {
-                Ok(_) => blanked += 1,
+            match dir.open_unseen("f", &since, &stamp) {
+                Ok((file, meta)) => {
+                    file.blank(&meta).unwrap();
+                    blanked += 1;
+                }
                 Err(_) => refused += 1,
             }
         }

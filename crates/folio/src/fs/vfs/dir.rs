@@ -13,8 +13,11 @@ use super::blanking::{Begun, Blanking};
 use super::error::{Reason, VfsError, VfsResult};
 use super::file::{Access, File, Kind, Meta, Space, Spot, Wanted};
 use super::handle::Handle;
+use super::stamp::Stamp;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
+/// Without NONBLOCK the opening of a pipe would wait for its other end.
+const QUIETLY: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// How often an `openat2` that the kernel could not decide is asked again.
 const UNDECIDED: usize = 100;
@@ -195,10 +198,26 @@ impl Dir {
         self.open_asking(rel.as_ref(), access, Wanted::All)
     }
 
+    /// Opens a file for reading and writing, where nobody else can see it: it had lost its real name before `_since`, it has one
+    /// name, nobody else has it open, and it carries what `like` says. Nobody else can open it, or give it another name, before
+    /// it is closed.
+    ///
+    /// # Errors
+    /// Where it is not so.
+    pub(crate) fn open_unseen(&self, rel: impl AsRef<Path>, _since: &Blanking, like: &Stamp) -> VfsResult<(File, Meta)> {
+        let rel = rel.as_ref();
+        self.checked("open", rel)?;
+        let path = self.path.join(rel);
+        let flags = Access::ReadWrite.flags() | QUIETLY;
+        let handle = self.resolve(rel, flags, Mode::empty()).map_err(|errno| VfsError::os("open", &path, errno))?;
+        let file = File::new(handle, path);
+        let meta = file.take_unseen(like)?;
+        Ok((file, meta))
+    }
+
     fn open_asking(&self, rel: &Path, access: Access, wanted: Wanted) -> VfsResult<Option<(File, Meta)>> {
         self.checked("open", rel)?;
-        // Without NONBLOCK the opening of a pipe would wait for its other end.
-        let flags = access.flags() | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let flags = access.flags() | QUIETLY;
         let path = self.path.join(rel);
         match self.begun.opened(|| self.resolve(rel, flags, Mode::empty())) {
             Ok(handle) => Self::regular(handle, path, wanted).map(Some),
@@ -350,7 +369,7 @@ impl Dir {
         self.handle.is_local().map_err(|errno| VfsError::os("look at", &self.path, errno))
     }
 
-    /// From here on, files that had lost their names before may be [blanked](File::blank_unseen): whoever opens a name in a
+    /// From here on, files that had lost their names before may be [taken](Dir::open_unseen): whoever opens a name in a
     /// folder that was opened from this one, or from which this one was, opens none of them.
     pub(crate) fn begin_blanking(&self) -> Blanking {
         self.begun.begin()

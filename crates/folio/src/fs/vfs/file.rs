@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FallocateFlags, FileType, OFlags, Statx, StatxAttributes, StatxFlags, StatxTimestamp};
 use rustix::io::Errno;
 
-use super::blanking::Blanking;
 use super::error::{VfsError, VfsResult};
 use super::handle::Handle;
 use super::stamp::Stamp;
@@ -383,26 +382,23 @@ impl File {
 
     /// What it carries besides its bytes.
     pub(crate) fn stamp(&self) -> VfsResult<Stamp> {
-        self.handle.stamp().map_err(self.fault("look at"))
+        Ok(self.handle.meta_and_stamp().map_err(self.fault("look at"))?.1)
     }
 
-    /// Takes a file that had lost its real name before `_since`, where nobody else can see it: it has one name, nobody else
-    /// has it open, and it carries what `like` says. Else it is an error. Nobody else can open it, or give it another name,
-    /// before this handle is closed.
-    pub(crate) fn take_unseen(&self, _since: &Blanking, like: &Stamp) -> VfsResult<Meta> {
+    /// Takes a file where nobody else can see it ([`Dir::open_unseen`](super::Dir::open_unseen)).
+    pub(super) fn take_unseen(&self, like: &Stamp) -> VfsResult<Meta> {
         // Given back when the file is closed.
         self.handle.take_lease().map_err(self.fault("lease"))?;
-        let meta = self.meta()?;
-        if meta.links != 1 || self.stamp()? != *like {
+        let (meta, stamp) = self.handle.meta_and_stamp().map_err(self.fault("look at"))?;
+        if meta.kind != Kind::File || meta.links != 1 || stamp != *like {
             return Err(VfsError::os("use again", &self.path, Errno::BUSY));
         }
         Ok(meta)
     }
 
-    /// Blanks a file, as far as it can be [taken](File::take_unseen). Few bytes become NUL, so that the file keeps its room
-    /// on the disk, which is dear to give back and to take; many are cut off. Not for [`Access::Append`]. Returns what is left.
-    pub(crate) fn blank_unseen(&self, since: &Blanking, like: &Stamp) -> VfsResult<Blank> {
-        let meta = self.take_unseen(since, like)?;
+    /// Takes the bytes from a file, which is as `meta` says. Few become NUL, so that the file keeps its room on the disk, which
+    /// is dear to give back and to take; many are cut off. Not for [`Access::Append`]. Returns what is left.
+    pub(crate) fn blank(&self, meta: &Meta) -> VfsResult<Blank> {
         let few = usize::try_from(meta.size).ok().and_then(|size| NULS.get(..size));
         match few {
             Some(nuls) => self.write_all_at(nuls, 0)?,

@@ -274,11 +274,11 @@ impl Handle {
         }
     }
 
-    pub(super) fn stamp(&self) -> Result<Stamp, Errno> {
+    pub(super) fn meta_and_stamp(&self) -> Result<(Meta, Stamp), Errno> {
         match self {
             Self::Real(fd) => Stamp::of(fd.as_fd()),
             #[cfg(test)]
-            Self::Sim(fd) => fd.stamp(),
+            Self::Sim(fd) => Ok((fd.meta()?, fd.stamp()?)),
         }
     }
 

@@ -5,6 +5,8 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
 
+use super::file::Meta;
+
 /// Bytes of all names of extended attributes, and of one value, that are looked at.
 const MOST: usize = 1024;
 
@@ -20,16 +22,19 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
+    /// Of an open file, with what else is known of it.
+    ///
     /// # Errors
     /// Also where there is more than fits in a small buffer.
-    pub(super) fn of(file: BorrowedFd<'_>) -> Result<Self, Errno> {
-        let found = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
-        Ok(Self {
+    pub(super) fn of(file: BorrowedFd<'_>) -> Result<(Meta, Self), Errno> {
+        let found = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS | StatxFlags::BTIME)?;
+        let stamp = Self {
             owner: (found.stx_uid, found.stx_gid),
             mode: u32::from(found.stx_mode) & 0o7777,
             flags: found.stx_attributes.bits(),
             attributes: attributes(file)?,
-        })
+        };
+        Ok((Meta::from(&found), stamp))
     }
 }
 
