@@ -100,7 +100,8 @@ impl Step {
     /// # Errors
     /// Where there is no other file.
     pub(crate) fn look_again(&mut self, store: &Store) -> VfsResult<bool> {
-        let (Op::Put { temp: name, id, mode, .. }, Means::Placed { temp, turn: Some(turn), .. }) = (&mut self.op, &mut self.means)
+        let (Op::Put { temp: name, id, mode, .. }, Means::Placed { temp, turn: Some(turn), .. }) =
+            (&mut self.op, &mut self.means)
         else {
             return Ok(false);
         };

@@ -32,6 +32,11 @@ impl Chain {
     pub(super) fn given(&self, id: Id) -> impl Iterator<Item = (Etag, u64)> + Clone {
         self.given.iter().filter(move |(given, ..)| *given == id).map(|(_, etag, len)| (*etag, *len))
     }
+
+    /// True for a file that records gave several contents.
+    pub(super) fn had_several(&self, id: Id) -> bool {
+        self.given(id).nth(1).is_some()
+    }
 }
 
 /// All of it.
@@ -82,6 +87,11 @@ impl Index {
         }
         chain.last = self.count;
         chain
+    }
+
+    /// What is known of a path.
+    pub(super) fn chain(&self, path: &str) -> Option<&Chain> {
+        self.chains.get(path)
     }
 
     /// What is known of a path, where the change at that place is the last one, and counts.

@@ -22,13 +22,15 @@ mod segments;
 mod tests;
 mod values;
 
+use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::fmt;
 
 use self::index::Index;
 use self::planned::Planned;
 use self::segments::Segments;
 use super::apply::Ground;
-use super::op::{self, Op};
+use super::op::{self, Id, Op};
 use crate::error::{Error, Result};
 use crate::fs::journal::Pending;
 use crate::fs::store;
@@ -80,6 +82,8 @@ struct Replay<'a> {
     ground: Option<&'a Ground>,
     pending: &'a Pending,
     index: Index,
+    /// Of files that had several contents, once that matters.
+    contents: OnceCell<HashMap<Id, Vec<Vec<u8>>>>,
     segments: Segments,
     planned: Planned,
     notes: Vec<Note>,
@@ -92,7 +96,17 @@ impl<'a> Replay<'a> {
             let stored = stored?;
             index.add(&ops(&stored.bytes, stored.position)?);
         }
-        Ok(Self { root, tmp, ground, pending, index, segments: Segments::default(), planned: Planned::default(), notes: Vec::new() })
+        Ok(Self {
+            root,
+            tmp,
+            ground,
+            pending,
+            index,
+            contents: OnceCell::new(),
+            segments: Segments::default(),
+            planned: Planned::default(),
+            notes: Vec::new(),
+        })
     }
 
     fn run(&mut self) -> Result<()> {

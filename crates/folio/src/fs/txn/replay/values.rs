@@ -1,5 +1,7 @@
 //! Documents and files: each has its last value.
 
+use std::collections::HashMap;
+
 use super::index::Chain;
 use super::{NO_WAY, Replay, ops, torn};
 use crate::error::Result;
@@ -85,7 +87,7 @@ impl Replay<'_> {
                     return Ok(false);
                 }
                 let found = file.read_some(0, most)?;
-                Ok(torn(&found, &[bytes.as_slice()]) || self.is_of_earlier(chain, path, meta.id(), &found)?)
+                Ok(torn(&found, &[bytes.as_slice()]) || self.is_of_earlier(chain, meta.id(), &found)?)
             }
             // Its bytes were durable before the record was.
             Body::Temp { len, .. } => Ok(meta.size == *len && etag_of(&file)? == after),
@@ -107,28 +109,39 @@ impl Replay<'_> {
             return Ok(false);
         }
         let found = file.read_some(0, BLANK)?;
-        Ok(found.contains(&0) || self.is_of_earlier(chain, path, meta.id(), &found)?)
+        Ok(found.contains(&0) || self.is_of_earlier(chain, meta.id(), &found)?)
     }
 
     /// True where the file had several contents, and a power loss may have left these bytes of them.
-    fn is_of_earlier(&self, chain: &Chain, path: &str, id: Id, found: &[u8]) -> Result<bool> {
-        if chain.given(id).nth(1).is_none() {
+    fn is_of_earlier(&self, chain: &Chain, id: Id, found: &[u8]) -> Result<bool> {
+        if !chain.had_several(id) {
             return Ok(false);
         }
-        let mut contents = Vec::new();
+        let contents = match self.contents.get() {
+            Some(contents) => contents,
+            None => {
+                let read = self.read_contents()?;
+                self.contents.get_or_init(|| read)
+            }
+        };
+        let had: Vec<&[u8]> = contents.get(&id).into_iter().flatten().map(Vec::as_slice).collect();
+        Ok(torn(found, &had))
+    }
+
+    /// The contents of all files that had several.
+    fn read_contents(&self) -> Result<HashMap<Id, Vec<Vec<u8>>>> {
+        let mut contents: HashMap<Id, Vec<Vec<u8>>> = HashMap::new();
         for stored in self.pending.records() {
             let stored = stored?;
             for op in ops(&stored.bytes, stored.position)? {
-                match op {
-                    Op::Put { path: at, id: given, body: Body::Inline(bytes), .. } if at == path && given == id => {
-                        contents.push(bytes);
-                    }
-                    _ => {}
+                if let Op::Put { path, id, body: Body::Inline(bytes), .. } = op
+                    && self.index.chain(&path).is_some_and(|chain| chain.had_several(id))
+                {
+                    contents.entry(id).or_default().push(bytes);
                 }
             }
         }
-        let contents: Vec<&[u8]> = contents.iter().map(Vec::as_slice).collect();
-        Ok(torn(found, &contents))
+        Ok(contents)
     }
 
     fn put_bytes(&mut self, path: &str, bytes: &[u8], mode: u32, found: &Found) -> Result<()> {
