@@ -19,8 +19,11 @@ use super::pace::Inline;
 use super::store::off_runtime;
 use super::vfs::sim::{Fault, Sim};
 use super::{FsDriver, FsOptions};
+use crate::blob::WriteCondition;
 use crate::clock::ManualClock;
 use crate::driver::Driver;
+use crate::json::Json;
+use crate::name::DocKey;
 
 const SEEDS: u64 = 1_000;
 const THREAD_SEEDS: u64 = 150;
@@ -290,5 +293,42 @@ fn a_seed_gives_the_same_run_again() {
     for seed in base..base + number("FOLIO_SIM_SEEDS").unwrap_or(50) {
         let once = || on_one_thread(run(seed, &mut Counts::default())).0;
         assert_eq!(once(), once(), "seed {seed}");
+    }
+}
+
+/// A shorter content in a file that is used again: cutting it off behind that is lost in a sync that fails, and memory does
+/// not show it.
+#[test]
+fn a_length_that_a_failed_sync_lost_is_written_again() {
+    let write = async |driver: &FsDriver, text: &str| {
+        let (key, value) = (DocKey::new("d").unwrap(), Json::parse(text.as_bytes()).unwrap());
+        driver.shared().put(&key, value, WriteCondition::None).await.map(drop)
+    };
+    let (long, options) = (format!("\"{}\"", "long".repeat(100)), FsOptions::default);
+    let run = async |seed: u64, at: u64| {
+        let (sim, mut rng) = (Sim::new(seed), fastrand::Rng::with_seed(seed));
+        let driver = FsDriver::open_in(sim.root(), options()).await.unwrap();
+        for _ in 0..3 {
+            write(&driver, &long).await.unwrap();
+            driver.store().checkpoint().unwrap();
+        }
+        sim.plan(at, Fault::Fail(Errno::IO));
+        let mut may_be = vec![long.as_str()];
+        for text in ["1", "2", "3"] {
+            match write(&driver, text).await {
+                Ok(()) => may_be = vec![text],
+                Err(_) => may_be.push(text),
+            }
+        }
+        let _ = driver.store().checkpoint();
+        let killed = sim.kill();
+        drop(driver);
+        drop(FsDriver::open_in(killed.root(), options()).await.unwrap());
+        let driver = FsDriver::open_in(killed.cut(&mut rng).root(), options()).await.unwrap();
+        let found = driver.shared().get(&DocKey::new("d").unwrap()).await.unwrap().unwrap();
+        assert!(may_be.contains(&found.value.as_str()), "seed {seed}, operation {at}: {found:?}");
+    };
+    for seed in 0..6 {
+        (1..30).for_each(|at| on_one_thread(run(seed, at)));
     }
 }

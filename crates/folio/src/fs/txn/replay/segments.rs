@@ -237,13 +237,17 @@ impl Replay<'_> {
         if !self.index.names.is_dead(id)
             && self.open(path, id)?
             && let Some(file) = self.segments.open.get(&id)
-            && self.planned.len(id, file.len()?) > len
         {
+            let there = self.planned.len(id, file.len()?);
             match self.ground {
-                Some(_) => file.truncate(len)?,
-                None => self.planned.sized(id, len),
+                // Also where it looks cut: after a failed sync the medium may have another length than memory.
+                Some(_) if there >= len => file.truncate(len)?,
+                None if there > len => self.planned.sized(id, len),
+                _ => {}
             }
-            self.tell(path, "it loses what follows its last whole append", false);
+            if there > len {
+                self.tell(path, "it loses what follows its last whole append", false);
+            }
         }
         Ok(())
     }

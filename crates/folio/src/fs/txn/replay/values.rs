@@ -155,9 +155,8 @@ impl Replay<'_> {
         let Some(ground) = self.ground else { return Ok(()) };
         if let (Found::Last, Some(file)) = (found, self.file(path, Access::ReadWrite)?) {
             file.write_all_at(bytes, 0)?;
-            if file.len()? > bytes.len() as u64 {
-                file.truncate(bytes.len() as u64)?;
-            }
+            // Its length is written again, too: after a failed sync the medium may have another one than memory.
+            file.truncate(bytes.len() as u64)?;
             return Ok(file.set_mode(mode)?);
         }
         let temp = TempFile::new(&ground.tmp)?;
