@@ -12,17 +12,21 @@
 //! ready       that checkpoint has synced that
 //! ```
 //!
+//! A document that is written again soon need not wait for that: see `turns`.
+//!
 //! So a spare holds, in memory and on the medium, nothing but bytes of NUL, as a power loss leaves a new file. No record that
 //! replay may still read names it, because whatever is recorded after such a checkpoint says that all before it is void.
 
 mod turns;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::turns::Turns;
+use self::turns::Idle;
+pub(crate) use self::turns::Turns;
 use super::temp::TempFile;
-use super::txn::Id;
+use super::txn::{Before, Id};
 use super::vfs::{Access, Blank, Blanking, Dir, File, Meta, Stamp, VfsResult};
+use crate::etag::Etag;
 
 /// Most files that rest or are ready: what two checkpoints may leave, with what is written while they run.
 const FILES: usize = 4_096;
@@ -52,7 +56,9 @@ pub(crate) struct Spares {
     /// The kernel knows who has files open here.
     usable: bool,
     state: Mutex<State>,
-    turns: Turns,
+    /// Files are written in place here, so that what has its room needs no other.
+    in_place: bool,
+    turns: Arc<Turns>,
 }
 
 #[derive(Debug, Default)]
@@ -71,7 +77,8 @@ impl Spares {
     /// None yet, in `.folio/tmp`.
     pub(crate) fn new(folder: Dir) -> Self {
         let usable = folder.is_local().unwrap_or(false);
-        Self { folder, usable, state: Mutex::default(), turns: Turns::default() }
+        let in_place = usable && folder.writes_in_place().unwrap_or(false);
+        Self { folder, usable, state: Mutex::default(), in_place, turns: Arc::default() }
     }
 
     fn held(&self) -> MutexGuard<'_, State> {
@@ -90,12 +97,12 @@ impl Spares {
                     {
                         self.held().used += 1;
                     }
-                    return Ok(TempFile::blank(&self.folder, spare.name, file, meta));
+                    return Ok(TempFile::reused(&self.folder, spare.name, file, meta, None));
                 }
                 None => self.remove(&spare.name),
             }
         }
-        let temp = TempFile::new(&self.folder)?;
+        let temp = TempFile::for_content(&self.folder)?;
         if self.usable && self.held().new.is_none() {
             let stamp = temp.file().stamp().ok();
             self.held().new = stamp;
@@ -103,27 +110,37 @@ impl Spares {
         Ok(temp)
     }
 
-    /// The file that the document at `path` in the root had before the last one, where it may hold its next content at once:
-    /// [unwritten](TempFile::fill), and with the round in which that must be recorded. For the mode `sync`.
-    pub(crate) fn again(&self, path: &str) -> Option<(TempFile, u64)> {
-        let (displaced, id, round) = self.turns.take(path)?;
-        let Some((file, meta)) = self.reopen(&displaced.name, id) else {
-            self.remove(&displaced.name);
-            return None;
+    /// The file that the document at `path` in the root had before the last one, where it may hold its next content at once,
+    /// of `len` bytes: [unwritten](TempFile::fill), and with the round in which that must be recorded. For the mode `sync`.
+    ///
+    /// # Errors
+    /// Where there is no room for its content.
+    pub(crate) fn again(&self, path: &str, len: u64) -> VfsResult<Option<(TempFile, u64)>> {
+        let Some((Idle { displaced, was }, round)) = self.turns.take(path) else { return Ok(None) };
+        let Some((file, meta)) = self.reopen(&displaced.name, &was) else {
+            self.turns.leave(displaced);
+            return Ok(None);
         };
+        let temp = TempFile::reused(&self.folder, displaced.name, file, meta, Some(&self.turns));
+        temp.reserve(len)?;
         #[cfg(test)]
         {
             self.held().used_at_once += 1;
         }
-        Some((TempFile::blank(&self.folder, displaced.name, file, meta), round))
+        Ok(Some((temp, round)))
     }
 
-    /// Opens a displaced file, where nobody can see it.
-    fn reopen(&self, name: &str, id: Id) -> Option<(File, Meta)> {
-        let new = self.held().new.clone().filter(|_| self.usable)?;
+    /// Opens a displaced file, where nobody can see it, and nobody wrote to it.
+    fn reopen(&self, name: &str, was: &Before) -> Option<(File, Meta)> {
+        let new = self.held().new.clone()?;
         let since = self.folder.begin_blanking();
         let (file, meta) = self.folder.open_unseen(name, &since, &new).ok()?;
-        (meta.id() == id).then_some((file, meta))
+        was.is(&meta).then_some((file, meta))
+    }
+
+    /// True where what a document displaced may hold its next content.
+    pub(crate) fn takes_turns(&self) -> bool {
+        self.in_place && self.held().new.is_some()
     }
 
     /// The round in which something is recorded that is written now.
@@ -136,15 +153,21 @@ impl Spares {
         self.turns.begin()
     }
 
-    /// A file whose contents are of that round has its name, and displaced another one; that is returned where it is not
-    /// to be used at once.
-    pub(crate) fn placed(&self, path: &str, round: u64, live: Id, displaced: Option<(Displaced, Id)>) -> Option<Displaced> {
+    /// A file whose contents are of that round has its name, with a content of that tag, and displaced another one; that is
+    /// returned where it is not to be used at once.
+    pub(crate) fn placed(
+        &self,
+        path: &str,
+        round: u64,
+        live: (Id, Etag),
+        displaced: Option<(Displaced, Before)>,
+    ) -> Option<Displaced> {
         self.turns.placed(path, round, live, displaced)
     }
 
     /// A folder lost its name.
-    pub(crate) fn forget(&self, path: &str) -> Vec<Displaced> {
-        self.turns.forget(path)
+    pub(crate) fn forget(&self, path: &str) {
+        self.turns.forget(path);
     }
 
     /// Opens a spare; `None` where it is not any more what it was.

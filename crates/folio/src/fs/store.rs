@@ -247,7 +247,7 @@ impl Store {
     /// there is no such thread, on this one. `then` must not take long.
     pub(crate) fn commit_then(self: &Arc<Self>, txn: Txn, then: impl FnOnce(Result<Vec<Effect>>) + Send + 'static) {
         match txn.fit(self) {
-            Ok(txn) => self.journal.does_or_has_done(Box::new(Change::new(Arc::clone(self), txn, Box::new(then)))),
+            Ok(txn) => self.journal.runs(Box::new(Change::new(Arc::clone(self), txn, Box::new(then)))),
             Err(error) => then(Err(error)),
         }
     }
@@ -314,7 +314,7 @@ impl Store {
 
     /// The spares, where what a document displaced may hold its next content: the journal must be as durable as they are.
     pub(crate) fn turns(&self) -> Option<&Spares> {
-        (self.options.durability == Durability::Sync).then_some(&*self.spares)
+        (self.options.durability == Durability::Sync && self.spares.takes_turns()).then_some(&*self.spares)
     }
 
     /// Files in `.folio/tmp` that are kept for the next contents.

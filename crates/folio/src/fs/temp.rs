@@ -1,10 +1,12 @@
 //! Files in the making: in `.folio/tmp` under a name of their own, gone unless they get a real name.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use super::spares::{Displaced, Turns};
 use super::vfs::{Access, Dir, File, Meta, VfsError, VfsResult};
 
 /// A name that nothing has: 128 random bits in hex.
@@ -30,8 +32,8 @@ pub(crate) fn fresh_name() -> VfsResult<String> {
 pub(crate) struct TempFile {
     file: File,
     name: Unnamed,
-    /// Bytes that it began with.
-    blank: u64,
+    /// Bytes that it had when it was taken.
+    had: u64,
     /// What is known of it without asking.
     made: Option<Made>,
 }
@@ -55,20 +57,33 @@ struct Unnamed {
     folder: Dir,
     name: String,
     named: bool,
+    /// Where it goes if it gets no name; else it is removed.
+    turns: Option<Arc<Turns>>,
 }
 
 impl TempFile {
     /// Makes an empty one in `folder` (`.folio/tmp`), opened for appending.
     pub(crate) fn new(folder: &Dir) -> VfsResult<Self> {
+        Self::make(folder, Access::Append)
+    }
+
+    /// As [`TempFile::new`], opened for writing anywhere.
+    pub(crate) fn for_content(folder: &Dir) -> VfsResult<Self> {
+        Self::make(folder, Access::ReadWrite)
+    }
+
+    fn make(folder: &Dir, access: Access) -> VfsResult<Self> {
         let name = fresh_name()?;
-        let file = folder.create_new(&name, Access::Append)?;
-        Ok(Self { file, name: Unnamed { folder: folder.clone(), name, named: false }, blank: 0, made: None })
+        let file = folder.create_new(&name, access)?;
+        Ok(Self { file, name: Unnamed::new(folder, name), had: 0, made: None })
     }
 
     /// One of NUL, or whose bytes are known, that has the name `name` in `folder` already, opened for reading and writing.
-    pub(crate) fn blank(folder: &Dir, name: String, file: File, meta: Meta) -> Self {
-        let name = Unnamed { folder: folder.clone(), name, named: false };
-        Self { file, name, blank: meta.size, made: Some(meta.into()) }
+    /// `turns` get it where it gets no name.
+    pub(crate) fn reused(folder: &Dir, name: String, file: File, meta: Meta, turns: Option<&Arc<Turns>>) -> Self {
+        let mut name = Unnamed::new(folder, name);
+        name.turns = turns.cloned();
+        Self { file, name, had: meta.size, made: Some(meta.into()) }
     }
 
     /// A second name for the file `name` in `from`; `None` where there is none.
@@ -81,8 +96,8 @@ impl TempFile {
             Err(error) if error.missing() => return Ok(None),
             linked => linked?,
         }
-        let name = Unnamed { folder: folder.clone(), name: second, named: false };
-        Ok(folder.open(&name.name, Access::Read)?.map(|file| Self { file, name, blank: 0, made: None }))
+        let name = Unnamed::new(folder, second);
+        Ok(folder.open(&name.name, Access::Read)?.map(|file| Self { file, name, had: 0, made: None }))
     }
 
     /// The file.
@@ -97,18 +112,23 @@ impl TempFile {
 
     /// So many bytes were written from its begin on, and that is all: what it had beyond is cut off.
     pub(crate) fn ends_at(&self, len: u64) -> VfsResult<()> {
-        if self.blank > len { self.file.truncate(len) } else { Ok(()) }
+        if self.had > len { self.file.truncate(len) } else { Ok(()) }
     }
 
-    /// Writes all that it will hold.
+    /// Makes sure that there is room for so many bytes.
+    pub(crate) fn reserve(&self, len: u64) -> VfsResult<()> {
+        if self.had < len { self.file.reserve(0..len) } else { Ok(()) }
+    }
+
+    /// Writes all that it will hold; not for one that is opened for appending. It can be done again.
     pub(crate) fn fill(&self, bytes: &[u8]) -> VfsResult<()> {
         let len = bytes.len() as u64;
-        if self.blank <= len {
+        if self.had <= len {
             return self.file.write_all_at(bytes, 0);
         }
         // Beyond its end there must not be what was there before, not even for a moment: a power loss might keep that.
         let mut padded = bytes.to_vec();
-        padded.resize(usize::try_from(self.blank).unwrap_or(bytes.len()), 0);
+        padded.resize(usize::try_from(self.had).unwrap_or(bytes.len()), 0);
         self.file.write_all_at(&padded, 0)?;
         self.file.truncate(len)
     }
@@ -132,11 +152,22 @@ impl TempFile {
     }
 }
 
+impl Unnamed {
+    fn new(folder: &Dir, name: String) -> Self {
+        Self { folder: folder.clone(), name, named: false, turns: None }
+    }
+}
+
 impl Drop for Unnamed {
     fn drop(&mut self) {
-        if !self.named {
+        if self.named {
+            return;
+        }
+        match &self.turns {
+            // A folder on the medium may have it under its last real name.
+            Some(turns) => turns.leave(Displaced { name: std::mem::take(&mut self.name), bytes: 0, again: true }),
             // What stays behind is removed at the next open.
-            let _ = self.folder.unlink(&self.name);
+            None => drop(self.folder.unlink(&self.name)),
         }
     }
 }

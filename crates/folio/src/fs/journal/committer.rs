@@ -101,21 +101,16 @@ impl Then {
 }
 
 impl Entry {
-    /// `false`: it is refused, which was told.
-    fn look_again(&mut self, shared: &Arc<Shared>) -> bool {
-        let Then::Job(job) = &mut self.then else { return true };
+    /// As it is written; or who has to be told why it is not.
+    fn looked_at_again(mut self) -> Result<Self, (Then, Error)> {
+        let Then::Job(job) = &mut self.then else { return Ok(self) };
         let looked = catch_unwind(AssertUnwindSafe(|| job.look_again()));
         match looked.unwrap_or_else(|_| Err(Error::invalid("the commit ended in a panic"))) {
-            Ok(None) => true,
-            Ok(Some(record)) => {
-                debug_assert_eq!(record.len(), self.record.len(), "there is room for as much");
-                self.record = record;
-                true
-            }
-            Err(error) => {
-                std::mem::replace(&mut self.then, Then::Answer(Answer::new())).tell(shared, &Err(error));
-                false
-            }
+            Ok(None) => Ok(self),
+            Ok(Some(record)) if record.len() == self.record.len() => Ok(Self { record, ..self }),
+            // There is room for as much as there was.
+            Ok(Some(_)) => Err((self.then, Error::Retry { what: "a commit became longer".into() })),
+            Err(error) => Err((self.then, error)),
         }
     }
 }
@@ -124,13 +119,14 @@ impl Entry {
 struct Writing<'a>(&'a Shared);
 
 impl<'a> Writing<'a> {
-    fn begin(shared: &'a Shared) -> Self {
+    /// Also where the last checkpoint was.
+    fn begin(shared: &'a Shared) -> (Self, Lsn) {
         let mut state = shared.held();
         while state.beginning {
             state = shared.wait_moved(state);
         }
         state.writing = true;
-        Self(shared)
+        (Self(shared), state.checkpoint)
     }
 }
 
@@ -196,13 +192,13 @@ impl Shared {
     pub(super) async fn commits(self: Arc<Self>) {
         let _ended = Ended(&self);
         let mut late: Option<Instant> = None;
-        while let Some((waiting, checkpoint)) = self.next(late).await {
+        while let Some(waiting) = self.next(late).await {
             let mut looks = Looks::default();
             let entries = waiting.into_iter().filter_map(|request| prepared(request, &mut looks)).collect();
             drop(looks);
             let mut waiting = Waiting { shared: &self, entries };
             while !waiting.entries.is_empty() {
-                self.write_batch(take_batch(&mut waiting), checkpoint);
+                self.write_batch(take_batch(&mut waiting));
                 late = late.or_else(|| (self.options.durability == Durability::Interval).then(|| Instant::now() + DELAY));
             }
             if late.is_some_and(|late| late <= Instant::now()) {
@@ -219,8 +215,8 @@ impl Shared {
         }
     }
 
-    /// What waits, and where the last checkpoint was; nothing, where nothing came until then. `None`: the journal is closed.
-    async fn next(&self, until: Option<Instant>) -> Option<(Vec<Request>, Lsn)> {
+    /// What waits; nothing, where nothing came until then. `None`: the journal is closed.
+    async fn next(&self, until: Option<Instant>) -> Option<Vec<Request>> {
         loop {
             {
                 let mut state = self.held();
@@ -228,7 +224,7 @@ impl Shared {
                     if std::mem::take(&mut state.queued) > QUEUE {
                         self.moved.notify_all();
                     }
-                    return Some((std::mem::take(&mut state.queue), state.checkpoint));
+                    return Some(std::mem::take(&mut state.queue));
                 }
                 if state.closing {
                     return None;
@@ -255,21 +251,31 @@ impl Shared {
     }
 
     /// Writes one batch and tells those who wait for it.
-    fn write_batch(self: &Arc<Self>, mut waiting: Waiting<'_>, checkpoint: Lsn) {
-        let outcome = self.write_entries(&mut waiting.entries, checkpoint);
+    fn write_batch(self: &Arc<Self>, mut waiting: Waiting<'_>) {
+        let mut refused = Vec::new();
+        let outcome = self.write_entries(&mut waiting.entries, &mut refused);
+        for (then, error) in refused {
+            then.tell(self, &Err(error));
+        }
         // Who waits on another thread goes on while jobs are done here.
         let (answers, jobs): (Vec<_>, Vec<_>) =
             waiting.entries.drain(..).map(|entry| entry.then).partition(|then| matches!(then, Then::Answer(_)));
         answers.into_iter().chain(jobs).for_each(|then| then.tell(self, &outcome));
     }
 
-    /// Writes the records of all as one batch. Those that are refused by then are told, and go.
-    fn write_entries(self: &Arc<Self>, entries: &mut Vec<Entry>, checkpoint: Lsn) -> Result<Lsn> {
+    /// Writes the records of all as one batch, but for those that are `refused` in their last look.
+    fn write_entries(&self, entries: &mut Vec<Entry>, refused: &mut Vec<(Then, Error)>) -> Result<Lsn> {
         self.failure.check()?;
         let mut writer = self.writer();
         writer.make_room(self, entries.iter().map(|entry| entry.record.as_slice()))?;
-        let _writing = Writing::begin(self);
-        entries.retain_mut(|entry| entry.look_again(self));
+        let (_writing, checkpoint) = Writing::begin(self);
+        let looked = std::mem::take(entries).into_iter().map(Entry::looked_at_again);
+        for entry in looked {
+            match entry {
+                Ok(entry) => entries.push(entry),
+                Err(why) => refused.push(why),
+            }
+        }
         if entries.is_empty() {
             return Ok(writer.lsn());
         }
@@ -297,17 +303,15 @@ impl Shared {
     }
 
     /// Everything in the caller's thread, as one batch.
-    pub(super) fn commit_inline(self: &Arc<Self>, records: Vec<(Vec<u8>, Weight)>) -> Result<Lsn> {
+    pub(super) fn commit_inline(&self, records: Vec<(Vec<u8>, Weight)>) -> Result<Lsn> {
         let entry = |(record, weight)| Entry { record, weight, then: Then::Answer(Answer::new()) };
-        let checkpoint = self.held().checkpoint;
-        self.write_entries(&mut records.into_iter().map(entry).collect(), checkpoint)
+        self.write_entries(&mut records.into_iter().map(entry).collect(), &mut Vec::new())
     }
 
     /// As [`Shared::commit_inline`], for a job.
     pub(super) fn do_inline(self: &Arc<Self>, job: Box<dyn Job>) {
-        let checkpoint = self.held().checkpoint;
         let Some(entry) = prepared(Request::Job(job), &mut Looks::default()) else { return };
-        self.write_batch(Waiting { shared: self, entries: vec![entry] }, checkpoint);
+        self.write_batch(Waiting { shared: self, entries: vec![entry] });
     }
 
     /// Writes down that everything before `checkpoint` is checkpointed, for the next open. Where more was written

@@ -278,7 +278,7 @@ impl Journal {
     }
 
     /// As [`Journal::has_done`], by who calls where there is no such thread.
-    pub(crate) fn does_or_has_done(&self, job: Box<dyn Job>) {
+    pub(crate) fn runs(&self, job: Box<dyn Job>) {
         if self.has_thread() {
             self.shared.submit_job(job);
         } else {

@@ -1,4 +1,4 @@
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -362,6 +362,7 @@ async fn a_content_is_written_after_its_record_and_elsewhere_where_a_checkpoint_
     if !usable(&root) {
         return;
     }
+    root.put("a", "0").await;
     for begins in [false, true] {
         root.put("a", "\"one, and longer\"").await;
         root.put("a", "2").await;
@@ -397,4 +398,81 @@ async fn a_commit_of_several_leaves_the_turns_as_they_are() {
     root.put("a", "4").await;
     root.put("a", "5").await;
     assert_eq!(std::fs::read(root.at("a")).unwrap(), b"5\n");
+}
+
+/// No record tells of what another program wrote, so a power loss may leave bytes of it that replay takes for a later edit.
+#[tokio::test]
+async fn a_version_into_which_another_program_wrote_is_not_used_at_once() {
+    let root = Root::new(Durability::Sync);
+    root.put("a", "0").await;
+    for late in [false, true] {
+        root.put("a", "1").await;
+        root.put("a", "2").await;
+        let edited = root.id("a");
+        let mut file = std::fs::File::options().write(true).open(root.at("a")).unwrap();
+        if !late {
+            file.write_all(b"9\n").unwrap();
+            drop(file);
+            root.put("a", "3").await;
+        } else {
+            // Its editor has it open still when it is displaced, and has closed it before the next write.
+            root.put("a", "3").await;
+            file.write_all(b"9\n").unwrap();
+            drop(file);
+        }
+        root.put("a", "4").await;
+        assert_ne!(root.id("a"), edited, "{late}");
+    }
+}
+
+/// Its body is not in the journal, so replay could not tell what is left of it.
+#[tokio::test]
+async fn a_content_that_is_too_large_for_the_journal_with_others_takes_no_turn() {
+    let root = Root::new(Durability::Sync);
+    root.put("a", "0").await;
+    let json = |n: usize| Json::parse(format!("\"{}{n}\"", "x".repeat(60_000)).as_bytes()).unwrap();
+    let steps = (0..80).map(|n| {
+        let key = DocKey::new(if n == 0 { "a".to_owned() } else { format!("a{n}") }).unwrap();
+        Slot::new(&root.store, &Scope::Shared, &key).unwrap().put(&json(n), WriteCondition::None).unwrap().change.unwrap().0
+    });
+    root.store.commit(Txn { steps: steps.collect() }).unwrap();
+    let large = root.id("a");
+    for n in 0..4 {
+        root.put("a", &n.to_string()).await;
+        assert_ne!(root.id("a"), large, "{n}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_takes_no_turn_any_more_rests_like_others() {
+    let root = Root::new(Durability::Sync);
+    if !usable(&root) {
+        return;
+    }
+    root.put("a", "0").await;
+    root.store.checkpoint().unwrap();
+    root.put("a", "1").await;
+    root.put("a", "2").await;
+    let (key, tmp) = (DocKey::new("a").unwrap(), root.temp.path().join(".folio/tmp"));
+    let slot = Slot::alone(&root.store, &Scope::Shared, &key).unwrap();
+    let decided = slot.put(&Json::parse(b"3").unwrap(), WriteCondition::None).unwrap();
+    let (step, _) = decided.change.unwrap();
+    let Op::Put { temp, .. } = &step.op else { panic!("{step:?}") };
+    let left = tmp.join(temp);
+    drop(step);
+    assert!(left.exists(), "the folder on the medium may have it under the name of the document still");
+    let kept = root.store.spares_kept();
+    root.store.checkpoint().unwrap();
+    assert!(root.store.spares_kept() > kept);
+}
+
+#[test]
+fn a_content_can_be_written_twice() {
+    let temp = tempfile::tempdir().unwrap();
+    let spares = Spares::new(Dir::open_root(temp.path()).unwrap());
+    let file = spares.temp().unwrap();
+    for text in ["12345678", "123456789"] {
+        file.fill(text.as_bytes()).unwrap();
+        assert_eq!(file.file().read_some(0, 100).unwrap(), text.as_bytes());
+    }
 }

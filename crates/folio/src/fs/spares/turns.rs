@@ -12,11 +12,12 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Displaced;
-use crate::fs::txn::Id;
+use crate::etag::Etag;
+use crate::fs::txn::{Before, Id};
 
 /// Which files take turns. One per root.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub(crate) struct Turns {
     state: Mutex<State>,
 }
 
@@ -25,15 +26,25 @@ struct State {
     round: u64,
     /// By the path of the document.
     pairs: BTreeMap<String, Pair>,
+    /// Files that took turns and do so no more. That they were displaced may not be durable yet.
+    left: Vec<Displaced>,
 }
 
 /// The files of one document, all of whose contents are of this round.
 #[derive(Debug)]
 struct Pair {
-    /// The one that has the name.
-    live: Id,
+    /// The one that has the name, and the tag of the content that it was given.
+    live: (Id, Etag),
     /// The one that it displaced.
-    idle: Option<(Displaced, Id)>,
+    idle: Option<Idle>,
+}
+
+/// A displaced file that may hold the next content.
+#[derive(Debug)]
+pub(super) struct Idle {
+    pub(super) displaced: Displaced,
+    /// What it was like when it was displaced.
+    pub(super) was: Before,
 }
 
 impl Turns {
@@ -50,20 +61,34 @@ impl Turns {
     pub(super) fn begin(&self) -> Vec<Displaced> {
         let mut state = self.held();
         state.round += 1;
-        std::mem::take(&mut state.pairs).into_values().filter_map(|pair| pair.idle).map(|(displaced, _)| displaced).collect()
+        let idle = std::mem::take(&mut state.pairs).into_values().filter_map(|pair| pair.idle);
+        let mut all = std::mem::take(&mut state.left);
+        all.extend(idle.map(|idle| idle.displaced));
+        all
     }
 
     /// The file that the document at `path` may have next, and the round.
-    pub(super) fn take(&self, path: &str) -> Option<(Displaced, Id, u64)> {
+    pub(super) fn take(&self, path: &str) -> Option<(Idle, u64)> {
         let mut state = self.held();
         let round = state.round;
-        let (displaced, id) = state.pairs.get_mut(path)?.idle.take()?;
-        Some((displaced, id, round))
+        let idle = state.pairs.get_mut(path)?.idle.take()?;
+        Some((idle, round))
     }
 
-    /// A file that was new or blank in `round`, or taken then, has the name `path` now, and displaced another one. That is
-    /// returned where it may not be used at once.
-    pub(super) fn placed(&self, path: &str, round: u64, live: Id, displaced: Option<(Displaced, Id)>) -> Option<Displaced> {
+    /// A file takes no turns any more.
+    pub(crate) fn leave(&self, displaced: Displaced) {
+        self.held().left.push(displaced);
+    }
+
+    /// A file that was new or blank in `round`, or taken then, has the name `path` now, and displaced another one, which was as
+    /// it says. That is returned where it may not be used at once: its last content, too, must be one that it was given here.
+    pub(super) fn placed(
+        &self,
+        path: &str,
+        round: u64,
+        live: (Id, Etag),
+        displaced: Option<(Displaced, Before)>,
+    ) -> Option<Displaced> {
         let mut state = self.held();
         if state.round != round {
             return displaced.map(|(displaced, _)| displaced);
@@ -72,10 +97,10 @@ impl Turns {
             state.pairs.insert(path.to_owned(), Pair { live, idle: None });
             return displaced.map(|(displaced, _)| displaced);
         };
-        let before = std::mem::replace(&mut pair.live, live);
+        let (id, etag) = std::mem::replace(&mut pair.live, live);
         match displaced {
-            Some((displaced, id)) if id == before && pair.idle.is_none() => {
-                pair.idle = Some((displaced, id));
+            Some((displaced, was)) if was.id == id && was.etag == Some(etag) && pair.idle.is_none() => {
+                pair.idle = Some(Idle { displaced, was });
                 None
             }
             other => other.map(|(displaced, _)| displaced),
@@ -83,10 +108,11 @@ impl Turns {
     }
 
     /// The folder `path` has another name: what follows under its name is another document.
-    pub(super) fn forget(&self, path: &str) -> Vec<Displaced> {
+    pub(super) fn forget(&self, path: &str) {
         let below = |at: &str| at.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
-        let gone = self.held().pairs.extract_if(.., |at, _| below(at)).filter_map(|(_, pair)| pair.idle).collect::<Vec<_>>();
-        gone.into_iter().map(|(displaced, _)| displaced).collect()
+        let mut state = self.held();
+        let gone: Vec<Pair> = state.pairs.extract_if(.., |at, _| below(at)).map(|(_, pair)| pair).collect();
+        state.left.extend(gone.into_iter().filter_map(|pair| pair.idle).map(|idle| idle.displaced));
     }
 }
 
@@ -94,42 +120,62 @@ impl Turns {
 mod tests {
     use super::*;
 
-    fn displaced(name: &str) -> Displaced {
-        Displaced { name: name.into(), bytes: 1, again: true }
+    fn live(id: u64) -> (Id, Etag) {
+        ((id, id), Etag::of(&[u8::try_from(id).unwrap()]))
+    }
+
+    fn displaced(id: u64) -> Option<(Displaced, Before)> {
+        let (id, etag) = live(id);
+        let displaced = Displaced { name: id.0.to_string(), bytes: 1, again: true };
+        Some((displaced, Before { id, size: 1, modified_ns: 1, etag: Some(etag) }))
+    }
+
+    fn name(left: Option<Displaced>) -> Option<u64> {
+        left.map(|displaced| displaced.name.parse().unwrap())
     }
 
     #[test]
     fn only_a_file_whose_contents_are_all_of_this_round_is_taken() {
-        let (a, b, c) = ((1, 1), (2, 2), (3, 3));
+        let (a, b, c) = (1, 2, 3);
         let turns = Turns::default();
-        let name = |left: Option<Displaced>| left.map(|displaced| displaced.name);
         // What stood there before this round.
-        assert_eq!(name(turns.placed("p/d", 0, b, Some((displaced("a"), a)))).as_deref(), Some("a"));
+        assert_eq!(name(turns.placed("p/d", 0, live(b), displaced(a))), Some(a));
         assert!(turns.take("p/d").is_none());
-        assert_eq!(name(turns.placed("p/d", 0, c, Some((displaced("b"), b)))), None);
+        assert_eq!(name(turns.placed("p/d", 0, live(c), displaced(b))), None);
         assert!(turns.take("p/e").is_none(), "that is another document");
-        let (taken, id, round) = turns.take("p/d").unwrap();
-        assert_eq!((taken.name.as_str(), id, round), ("b", b, 0));
+        let (taken, round) = turns.take("p/d").unwrap();
+        assert_eq!((taken.was.id, round), ((b, b), 0));
         assert!(turns.take("p/d").is_none());
         // Another program had given the name to another file.
-        assert_eq!(name(turns.placed("p/d", 0, b, Some((displaced("x"), (9, 9))))).as_deref(), Some("x"));
-        assert_eq!(name(turns.placed("p/d", 0, c, Some((displaced("b"), b)))), None);
-        assert_eq!(turns.begin().into_iter().map(|displaced| displaced.name).collect::<Vec<_>>(), ["b"]);
+        assert_eq!(name(turns.placed("p/d", 0, live(b), displaced(9))), Some(9));
+        assert_eq!(name(turns.placed("p/d", 0, live(c), displaced(b))), None);
+        turns.leave(displaced(7).unwrap().0);
+        assert_eq!(turns.begin().into_iter().map(|left| name(Some(left)).unwrap()).collect::<Vec<_>>(), [7, b]);
         assert_eq!(turns.round(), 1);
         // It was taken in the round before.
-        assert_eq!(name(turns.placed("p/d", 0, b, Some((displaced("c"), c)))).as_deref(), Some("c"));
-        assert_eq!(name(turns.placed("p/d", 1, c, Some((displaced("b"), b)))).as_deref(), Some("b"));
+        assert_eq!(name(turns.placed("p/d", 0, live(b), displaced(c))), Some(c));
+        assert_eq!(name(turns.placed("p/d", 1, live(c), displaced(b))), Some(b));
+    }
+
+    #[test]
+    fn a_file_into_which_another_program_wrote_is_not_taken() {
+        let turns = Turns::default();
+        turns.placed("p/d", 0, live(1), None);
+        let edited = displaced(1).map(|(displaced, was)| (displaced, Before { etag: Some(Etag::of(b"edited")), ..was }));
+        assert_eq!(name(turns.placed("p/d", 0, live(2), edited)), Some(1));
+        assert!(turns.take("p/d").is_none());
     }
 
     #[test]
     fn a_document_of_another_project_of_that_name_is_another_one() {
         let turns = Turns::default();
         for path in ["p/d", "pp/d"] {
-            assert!(turns.placed(path, 0, (1, 1), None).is_none());
-            assert!(turns.placed(path, 0, (2, 2), Some((displaced(path), (1, 1)))).is_none());
+            assert!(turns.placed(path, 0, live(1), None).is_none());
+            assert!(turns.placed(path, 0, live(2), displaced(1)).is_none());
         }
-        assert_eq!(turns.forget("p").len(), 1);
+        turns.forget("p");
         assert!(turns.take("p/d").is_none());
         assert!(turns.take("pp/d").is_some());
+        assert_eq!(turns.begin().len(), 1);
     }
 }

@@ -49,8 +49,8 @@ pub(crate) enum Effect {
 /// What a change took the name from.
 enum Displacement {
     Nothing,
-    /// What was expected, and which file that is.
-    Expected(Displaced, Id),
+    /// What was expected.
+    Expected(Displaced, Before),
     /// Something else, which lies in quarantine.
     Foreign,
 }
@@ -66,7 +66,7 @@ impl Ground {
                 dirty.garbage.extend(spilled.map(|temp| Displaced { name: temp.leave().1, bytes, again: false }));
                 Ok(appended)
             }
-            (Op::Put { path, id, before, body, .. }, Means::Placed { temp, folder, turn }) => {
+            (Op::Put { path, id, after, before, body, .. }, Means::Placed { temp, folder, turn }) => {
                 dirty.everything = true;
                 if let (Some(Turn { unwritten: true, .. }), Body::Inline(bytes)) = (&turn, &body) {
                     self.with_room(|| temp.fill(bytes))?;
@@ -79,9 +79,9 @@ impl Ground {
                     false => Displacement::Nothing,
                 };
                 let conflict = match displaced {
-                    Displacement::Expected(old, old_id) => {
+                    Displacement::Expected(old, was) => {
                         let left = match turn {
-                            Some(turn) => self.spares.placed(&path, turn.round, id, Some((old, old_id))),
+                            Some(turn) => self.spares.placed(&path, turn.round, (id, after), Some((old, was))),
                             None => Some(old),
                         };
                         dirty.garbage.extend(left);
@@ -89,7 +89,7 @@ impl Ground {
                     }
                     Displacement::Nothing => {
                         if let Some(turn) = turn {
-                            self.spares.placed(&path, turn.round, id, None);
+                            self.spares.placed(&path, turn.round, (id, after), None);
                         }
                         false
                     }
@@ -108,7 +108,7 @@ impl Ground {
             }
             (Op::Move { from, to, id }, _) => {
                 dirty.everything = true;
-                self.rename(&from, &to, id, dirty)
+                self.rename(&from, &to, id)
             }
             (Op::Remove { path, id }, _) => {
                 dirty.everything = true;
@@ -196,9 +196,9 @@ impl Ground {
     /// What was displaced is kept in quarantine unless it is what was expected.
     fn judge(&self, before: Option<Before>, path: &str, temp: &str) -> VfsResult<Displacement> {
         let Some(meta) = self.tmp.stat(temp)? else { return Ok(Displacement::Nothing) };
-        if before.is_some_and(|before| before.is(&meta)) {
+        if let Some(before) = before.filter(|before| before.is(&meta)) {
             let displaced = Displaced { name: temp.to_owned(), bytes: meta.size, again: true };
-            return Ok(Displacement::Expected(displaced, meta.id()));
+            return Ok(Displacement::Expected(displaced, before));
         }
         let why = "another program changed it at the moment of a write";
         self.quarantine.take(path, why, &self.tmp, OsStr::new(temp))?;
@@ -234,7 +234,7 @@ impl Ground {
         Ok(Effect::Installed(Arc::new(file.known_as(folder.path().join(name)))))
     }
 
-    fn rename(&self, from: &Place, to: &Place, id: Id, dirty: &mut Dirty) -> VfsResult<Effect> {
+    fn rename(&self, from: &Place, to: &Place, id: Id) -> VfsResult<Effect> {
         let there = match from {
             Place::Path(path) => self.stat(path)?,
             Place::Temp(name) => self.tmp.stat(name)?,
@@ -243,7 +243,7 @@ impl Ground {
             return Ok(Effect::Replaced);
         }
         if let Place::Path(path) = from {
-            dirty.garbage.extend(self.spares.forget(path));
+            self.spares.forget(path);
         }
         let (source, name) = match from {
             Place::Path(path) => (&self.root, path),

@@ -1,7 +1,7 @@
 //! What commits together: changes of files that happen all or not at all.
 //!
 //! ```text
-//! prepare    temporary files are written, room is reserved; a full disk shows here
+//! prepare    temporary files are written, or room for them is reserved; a full disk shows here
 //! record     the changes go into the journal, and are durable: the commit point
 //! apply      the changes are made under the real names
 //! ```
@@ -99,11 +99,13 @@ impl Txn {
             return Ok(self);
         }
         for step in &mut self.steps {
-            if let (Op::Put { path, temp: name, body, .. }, Means::Placed { temp, .. }) = (&mut step.op, &step.means)
+            if let (Op::Put { path, temp: name, body, .. }, Means::Placed { temp, turn, .. }) = (&mut step.op, &mut step.means)
                 && matches!(body, Body::Inline(_))
             {
                 temp.file().sync_all().map_err(|error| error.writing(path))?;
                 *body = Body::Temp { name: name.clone(), len: body.len() };
+                // The journal does not hold this content.
+                *turn = None;
             }
         }
         store.tmp.sync().map_err(|error| error.writing("a commit"))?;

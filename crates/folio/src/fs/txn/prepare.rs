@@ -63,8 +63,9 @@ impl Prepared {
     /// change of its commit, which asks [`Step::look_again`]; then it may be unwritten.
     pub(crate) fn of_document(store: &Store, path: &str, bytes: Vec<u8>, etag: Etag, alone: bool) -> VfsResult<Self> {
         let Some(spares) = store.turns().filter(|_| bytes.len() <= INLINE) else { return Self::of(store, bytes, etag) };
-        if alone && let Some((temp, round)) = spares.again(path) {
-            let (made, len) = (temp.made()?, bytes.len() as u64);
+        let len = bytes.len() as u64;
+        if alone && let Some((temp, round)) = spares.again(path, len)? {
+            let made = temp.made()?;
             return Ok(Self { temp, inline: Some(bytes), etag, made, len, turn: Some(Turn { round, unwritten: true }) });
         }
         let turn = Some(Turn { round: spares.round(), unwritten: false });
@@ -100,7 +101,7 @@ impl Step {
     /// # Errors
     /// Where there is no other file.
     pub(crate) fn look_again(&mut self, store: &Store) -> VfsResult<bool> {
-        let (Op::Put { temp: name, id, mode, .. }, Means::Placed { temp, turn: Some(turn), .. }) =
+        let (Op::Put { temp: name, id, mode, body, .. }, Means::Placed { temp, turn: Some(turn), .. }) =
             (&mut self.op, &mut self.means)
         else {
             return Ok(false);
@@ -110,6 +111,7 @@ impl Step {
             return Ok(false);
         }
         let other = store.content_temp()?;
+        other.reserve(body.len())?;
         let made = other.made()?;
         if made.mode != *mode {
             other.file().set_mode(*mode)?;

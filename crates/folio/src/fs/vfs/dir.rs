@@ -369,6 +369,11 @@ impl Dir {
         self.handle.is_local().map_err(|errno| VfsError::os("look at", &self.path, errno))
     }
 
+    /// True on file systems that write over what a file has where it lies, so that it takes no more room.
+    pub(crate) fn writes_in_place(&self) -> VfsResult<bool> {
+        self.handle.writes_in_place().map_err(|errno| VfsError::os("look at", &self.path, errno))
+    }
+
     /// From here on, files that had lost their names before may be [taken](Dir::open_unseen): whoever opens a name in a
     /// folder that was opened from this one, or from which this one was, opens none of them.
     pub(crate) fn begin_blanking(&self) -> Blanking {

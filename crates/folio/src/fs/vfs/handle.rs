@@ -303,6 +303,18 @@ impl Handle {
         }
     }
 
+    /// `fstatfs`: true for file systems that write over what a file has where it lies.
+    pub(super) fn writes_in_place(&self) -> Result<bool, Errno> {
+        match self {
+            // ext2 to ext4, XFS, tmpfs.
+            Self::Real(fd) => {
+                rustix::fs::fstatfs(fd).map(|found| matches!(u32::try_from(found.f_type), Ok(0xEF53 | 0x5846_5342 | 0x0102_1994)))
+            }
+            #[cfg(test)]
+            Self::Sim(_) => Ok(true),
+        }
+    }
+
     /// Takes the lock, without waiting for it.
     pub(super) fn flock(&self) -> Result<(), Errno> {
         match self {

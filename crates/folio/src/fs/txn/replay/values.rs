@@ -21,6 +21,8 @@ enum Found {
     Last,
     /// Something that a record knows: from before, or between.
     Known,
+    /// Parts of several contents of a file that two took turns in, as a power loss may leave them; these bytes.
+    Mixed(Vec<u8>),
     /// Something that another program put there.
     Foreign,
     /// Something that another program put on the way there.
@@ -30,7 +32,18 @@ enum Found {
 impl Replay<'_> {
     pub(super) fn value(&mut self, at: usize, op: &Op) -> Result<()> {
         let Some(chain) = self.index.last(op.path(), at) else { return Ok(()) };
-        let found = self.find(chain, op)?;
+        let found = match self.find(chain, op)? {
+            // Who can tell that nobody wrote just that?
+            Found::Mixed(bytes) => {
+                let why = "parts of several contents stood there, as a power loss may leave them";
+                self.tell(op.path(), format!("{why}; they go to quarantine"), true);
+                if let Some(ground) = self.ground {
+                    ground.quarantine.keep_bytes(op.path(), why, &bytes)?;
+                }
+                Found::Known
+            }
+            found => found,
+        };
         match op {
             Op::Put { path, temp, id, mode, body, .. } => match body {
                 Body::Inline(bytes) => self.put_bytes(path, bytes, *mode, &found),
@@ -57,7 +70,7 @@ impl Replay<'_> {
         if let Op::Put { id, after, body, .. } = op
             && *id == meta.id()
         {
-            return Ok(if self.is_ours(chain, path, &meta, *after, body)? { Found::Last } else { Found::Foreign });
+            return self.last_file(chain, path, &meta, *after, body);
         }
         if chain.found_before(&meta) {
             return Ok(Found::Known);
@@ -69,53 +82,54 @@ impl Replay<'_> {
             // An earlier replay wrote it.
             return Ok(Found::Last);
         }
-        let between = chain.given(meta.id()).next().is_some() && self.is_between(chain, path, &meta)?;
-        Ok(if between { Found::Known } else { Found::Foreign })
+        if chain.given(meta.id()).next().is_some() { self.between(chain, path, &meta) } else { Ok(Found::Foreign) }
     }
 
     fn has_bytes(&self, path: &str, etag: Etag) -> VfsResult<bool> {
         self.file(path, Access::Read)?.map_or(Ok(false), |file| Ok(etag_of(&file)? == etag))
     }
 
-    /// True where the file of the last change has its bytes, or a part of them.
-    fn is_ours(&self, chain: &Chain, path: &str, meta: &Meta, after: Etag, body: &Body) -> Result<bool> {
-        let Some(file) = self.file(path, Access::Read)? else { return Ok(false) };
+    /// What the file of the last change holds.
+    fn last_file(&self, chain: &Chain, path: &str, meta: &Meta, after: Etag, body: &Body) -> Result<Found> {
+        let Some(file) = self.file(path, Access::Read)? else { return Ok(Found::Foreign) };
         match body {
             Body::Inline(bytes) => {
                 let most = bytes.len().max(BLANK);
                 if meta.size > most as u64 {
-                    return Ok(false);
+                    return Ok(Found::Foreign);
                 }
                 let found = file.read_some(0, most)?;
-                Ok(torn(&found, &[bytes.as_slice()]) || self.is_of_earlier(chain, meta.id(), &found)?)
+                if torn(&found, &[bytes.as_slice()]) { Ok(Found::Last) } else { self.earlier(chain, meta.id(), found) }
             }
             // Its bytes were durable before the record was.
-            Body::Temp { len, .. } => Ok(meta.size == *len && etag_of(&file)? == after),
+            Body::Temp { len, .. } => {
+                Ok(if meta.size == *len && etag_of(&file)? == after { Found::Last } else { Found::Foreign })
+            }
         }
     }
 
-    /// True where the file of an earlier change has its bytes, or nothing that anybody wrote.
-    fn is_between(&self, chain: &Chain, path: &str, meta: &Meta) -> Result<bool> {
-        let Some(file) = self.file(path, Access::Read)? else { return Ok(false) };
+    /// What the file of an earlier change holds: its bytes, or nothing that anybody wrote.
+    fn between(&self, chain: &Chain, path: &str, meta: &Meta) -> Result<Found> {
+        let Some(file) = self.file(path, Access::Read)? else { return Ok(Found::Foreign) };
         let (found, mut given) = (etag_of(&file)?, chain.given(meta.id()));
         if given.clone().any(|(etag, _)| etag == found) {
-            return Ok(true);
+            return Ok(Found::Known);
         }
         // A power loss leaves fewer bytes, or bytes of NUL, where nothing was written.
         if given.all(|(_, len)| meta.size < len) {
-            return Ok(true);
+            return Ok(Found::Known);
         }
         if meta.size > BLANK as u64 {
-            return Ok(false);
+            return Ok(Found::Foreign);
         }
         let found = file.read_some(0, BLANK)?;
-        Ok(found.contains(&0) || self.is_of_earlier(chain, meta.id(), &found)?)
+        if found.contains(&0) { Ok(Found::Known) } else { self.earlier(chain, meta.id(), found) }
     }
 
-    /// True where the file had several contents, and a power loss may have left these bytes of them.
-    fn is_of_earlier(&self, chain: &Chain, id: Id, found: &[u8]) -> Result<bool> {
+    /// What bytes are that a file shows which may have had several contents.
+    fn earlier(&self, chain: &Chain, id: Id, found: Vec<u8>) -> Result<Found> {
         if !chain.had_several(id) {
-            return Ok(false);
+            return Ok(Found::Foreign);
         }
         let contents = match self.contents.get() {
             Some(contents) => contents,
@@ -125,7 +139,11 @@ impl Replay<'_> {
             }
         };
         let had: Vec<&[u8]> = contents.get(&id).into_iter().flatten().map(Vec::as_slice).collect();
-        Ok(torn(found, &had))
+        Ok(match torn(&found, &had) {
+            true if had.iter().any(|content| torn(&found, &[content])) => Found::Known,
+            true => Found::Mixed(found),
+            false => Found::Foreign,
+        })
     }
 
     /// The contents of all files that had several.
@@ -150,7 +168,9 @@ impl Replay<'_> {
             Found::Foreign => return self.keep_bytes(path, bytes, "another program changed it after it was written"),
             Found::NoWay => return self.keep_bytes(path, bytes, NO_WAY),
             Found::Last => self.tell(path, format!("its {} bytes are written again", bytes.len()), false),
-            Found::Nothing | Found::Known => self.tell(path, format!("{} bytes are written", bytes.len()), false),
+            Found::Nothing | Found::Known | Found::Mixed(_) => {
+                self.tell(path, format!("{} bytes are written", bytes.len()), false);
+            }
         }
         let Some(ground) = self.ground else { return Ok(()) };
         if let (Found::Last, Some(file)) = (found, self.file(path, Access::ReadWrite)?) {
@@ -175,7 +195,7 @@ impl Replay<'_> {
             Found::Missing => return self.keep_temp(path, temp, "another program removed it after it was written"),
             Found::Foreign => return self.keep_temp(path, temp, "another program changed it after it was written"),
             Found::NoWay => return self.keep_temp(path, temp, NO_WAY),
-            Found::Nothing | Found::Known => {}
+            Found::Nothing | Found::Known | Found::Mixed(_) => {}
         }
         if self.stat_temp(temp)?.is_none_or(|meta| meta.id() != id) {
             self.tell(path, "its new content is missing among the temporary files, so it stays as it is", true);
@@ -193,7 +213,7 @@ impl Replay<'_> {
         match found {
             Found::Nothing | Found::Missing | Found::NoWay => {}
             Found::Foreign => self.tell(path, "another program wrote it after it was deleted, so it stays", true),
-            Found::Last | Found::Known => {
+            Found::Last | Found::Known | Found::Mixed(_) => {
                 self.tell(path, "it is deleted", false);
                 if let Some(ground) = self.ground {
                     self.root.rename(path, &ground.tmp, fresh_name()?)?;

@@ -318,8 +318,16 @@ fn whatever_a_crash_left_of_contents_in_files_that_took_turns_is_written_over() 
         }
         for len in had.iter().map(String::len).chain([700, 1_536]) {
             let (rig, contents) = turns(named);
-            rig.write(DOC, &mixed[..len]);
-            rig.replay_quietly();
+            let mixed = &mixed[..len];
+            rig.write(DOC, mixed);
+            let of_one =
+                |content: &String| mixed.iter().zip(content.bytes().chain(std::iter::repeat(0))).all(|(a, b)| [0, b].contains(a));
+            let cut_short = !named && (mixed.contains(&0) || had.iter().all(|content| len < content.len()));
+            if cut_short || had.iter().any(of_one) {
+                rig.replay_quietly();
+            } else {
+                assert_eq!(rig.replay_told(DOC), [String::from_utf8_lossy(mixed)], "{named}, {len}");
+            }
             assert_eq!(rig.text(DOC).as_ref(), contents.last(), "{named}, {len}");
         }
     }
