@@ -23,6 +23,9 @@ mod events;
 mod fast;
 mod files;
 mod frame;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gap;
 mod guard;
 mod health;

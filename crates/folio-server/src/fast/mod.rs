@@ -16,6 +16,8 @@
 
 mod answer;
 mod append;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod compare;
 mod connection;
 mod doc;
 mod file;
