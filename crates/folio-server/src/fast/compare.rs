@@ -1,4 +1,5 @@
 //! What is understood here means the same to the HTTP stack. For tests and fuzzing alone.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "it tells where the two differ")]
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};

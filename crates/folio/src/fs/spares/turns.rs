@@ -111,8 +111,9 @@ impl Turns {
     pub(super) fn forget(&self, path: &str) {
         let below = |at: &str| at.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
         let mut state = self.held();
-        let gone: Vec<Pair> = state.pairs.extract_if(.., |at, _| below(at)).map(|(_, pair)| pair).collect();
-        state.left.extend(gone.into_iter().filter_map(|pair| pair.idle).map(|idle| idle.displaced));
+        let (gone, pairs): (BTreeMap<_, _>, _) = std::mem::take(&mut state.pairs).into_iter().partition(|(at, _)| below(at));
+        state.pairs = pairs;
+        state.left.extend(gone.into_values().filter_map(|pair: Pair| pair.idle).map(|idle| idle.displaced));
     }
 }
 
