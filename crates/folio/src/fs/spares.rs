@@ -24,9 +24,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::turns::Idle;
 pub(crate) use self::turns::Turns;
 use super::temp::TempFile;
-use super::txn::{Before, Id};
+use super::txn::Before;
 use super::vfs::{Access, Blank, Blanking, Dir, File, Meta, Stamp, VfsResult};
-use crate::etag::Etag;
 
 /// Most files that rest or are ready: what two checkpoints may leave, with what is written while they run.
 const FILES: usize = 4_096;
@@ -143,31 +142,9 @@ impl Spares {
         self.in_place && self.held().new.is_some()
     }
 
-    /// The round in which something is recorded that is written now.
-    pub(crate) fn round(&self) -> u64 {
-        self.turns.round()
-    }
-
-    /// A checkpoint begins. What is returned was displaced, and will not be used at once.
-    pub(crate) fn begin_round(&self) -> Vec<Displaced> {
-        self.turns.begin()
-    }
-
-    /// A file whose contents are of that round has its name, with a content of that tag, and displaced another one; that is
-    /// returned where it is not to be used at once.
-    pub(crate) fn placed(
-        &self,
-        path: &str,
-        round: u64,
-        live: (Id, Etag),
-        displaced: Option<(Displaced, Before)>,
-    ) -> Option<Displaced> {
-        self.turns.placed(path, round, live, displaced)
-    }
-
-    /// A folder lost its name.
-    pub(crate) fn forget(&self, path: &str) {
-        self.turns.forget(path);
+    /// Which of them take turns.
+    pub(crate) fn turns(&self) -> &Arc<Turns> {
+        &self.turns
     }
 
     /// Opens a spare; `None` where it is not any more what it was.

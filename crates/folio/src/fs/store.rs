@@ -121,7 +121,7 @@ impl Store {
             tmp: tmp.clone(),
             quarantine: Quarantine::new(quarantine, Arc::clone(&options.clock)),
             room: Room::open(&folder)?,
-            spares: Arc::clone(&spares),
+            turns: Arc::clone(spares.turns()),
         });
         let mut pending = Pending::read(&journal, file.content().root_id())?;
         if !repairing {
@@ -312,8 +312,8 @@ impl Store {
         self.spares.temp()
     }
 
-    /// The spares, where what a document displaced may hold its next content: the journal must be as durable as they are.
-    pub(crate) fn turns(&self) -> Option<&Spares> {
+    /// The spares, where what a document displaced may hold its next content at once: the journal must be as durable as they are.
+    pub(crate) fn in_turns(&self) -> Option<&Spares> {
         (self.options.durability == Durability::Sync && self.spares.takes_turns()).then_some(&*self.spares)
     }
 

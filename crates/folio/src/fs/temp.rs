@@ -57,8 +57,8 @@ struct Unnamed {
     folder: Dir,
     name: String,
     named: bool,
-    /// Where it goes if it gets no name; else it is removed.
-    turns: Option<Arc<Turns>>,
+    /// Where it goes if it gets no name, with so many bytes; else it is removed.
+    turns: Option<(Arc<Turns>, u64)>,
 }
 
 impl TempFile {
@@ -82,7 +82,7 @@ impl TempFile {
     /// `turns` get it where it gets no name.
     pub(crate) fn reused(folder: &Dir, name: String, file: File, meta: Meta, turns: Option<&Arc<Turns>>) -> Self {
         let mut name = Unnamed::new(folder, name);
-        name.turns = turns.cloned();
+        name.turns = turns.map(|turns| (Arc::clone(turns), meta.size));
         Self { file, name, had: meta.size, made: Some(meta.into()) }
     }
 
@@ -165,7 +165,9 @@ impl Drop for Unnamed {
         }
         match &self.turns {
             // A folder on the medium may have it under its last real name.
-            Some(turns) => turns.leave(Displaced { name: std::mem::take(&mut self.name), bytes: 0, again: true }),
+            Some((turns, bytes)) => {
+                turns.leave(Displaced { name: std::mem::take(&mut self.name), bytes: *bytes, again: true });
+            }
             // What stays behind is removed at the next open.
             None => drop(self.folder.unlink(&self.name)),
         }

@@ -156,7 +156,7 @@ impl Shared {
     fn sync_changes(&self) -> Result<()> {
         // Then who calls is the only one who changes anything.
         let inline = self.options.inline;
-        let spares = Arc::clone(&self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).spares);
+        let medium = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
         let (target, mut dirty, structure) = {
             let mut state = self.held();
             state.wanted = false;
@@ -166,7 +166,7 @@ impl Shared {
             }
             state.beginning = false;
             // Whatever is recorded in this round comes after the target.
-            let unused = spares.begin_round();
+            let unused = medium.spares.turns().begin();
             self.moved.notify_all();
             let target = if inline { state.applying.keys().next().map_or(state.end, |_| state.checkpoint) } else { state.end };
             while !inline && state.applying.keys().next().is_some_and(|end| *end <= target) {
@@ -181,7 +181,6 @@ impl Shared {
             return Ok(());
         }
         let garbage = std::mem::take(&mut dirty.garbage);
-        let medium = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
         let synced = self.options.durability != Durability::Os || structure;
         // Then the sync below reaches every file.
         let whole = synced && dirty.whole();
@@ -190,13 +189,12 @@ impl Shared {
             sync(&medium.root, &dirty).map_err(|error| self.unknown(&error))?;
         }
         tell_orphans(&medium, &dirty).map_err(|error| self.unknown(&error))?;
-        drop(medium);
         self.free_segments(target);
         self.mark(target)?;
         // Not before: a record of their next use says then that the records which know them are void.
-        spares.blanked(blanked);
+        medium.spares.blanked(blanked);
         // Where a record may be lost that an older one survives, replay would take a file that is used again for what it was.
-        spares.rest(garbage, whole && self.options.durability == Durability::Sync);
+        medium.spares.rest(garbage, whole && self.options.durability == Durability::Sync);
         Ok(())
     }
 

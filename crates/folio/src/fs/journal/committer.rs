@@ -270,12 +270,7 @@ impl Shared {
         writer.make_room(self, entries.iter().map(|entry| entry.record.as_slice()))?;
         let (_writing, checkpoint) = Writing::begin(self);
         let looked = std::mem::take(entries).into_iter().map(Entry::looked_at_again);
-        for entry in looked {
-            match entry {
-                Ok(entry) => entries.push(entry),
-                Err(why) => refused.push(why),
-            }
-        }
+        *entries = looked.filter_map(|entry| entry.map_err(|why| refused.push(why)).ok()).collect();
         if entries.is_empty() {
             return Ok(writer.lsn());
         }

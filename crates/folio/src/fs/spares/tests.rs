@@ -12,7 +12,7 @@ use crate::fs::docs::slot::Slot;
 use crate::fs::options::FsOptions;
 use crate::fs::scope::Scope;
 use crate::fs::store::Store;
-use crate::fs::txn::{Means, Op, Txn};
+use crate::fs::txn::{Means, Op, Step, Txn};
 use crate::json::Json;
 use crate::name::DocKey;
 
@@ -56,6 +56,14 @@ impl Root {
             }
         }
         ids
+    }
+
+    /// The step that makes the document what `text` says; `alone` in its commit, or with others.
+    fn step(&self, name: &str, text: &str, alone: bool) -> Step {
+        let (key, value) = (DocKey::new(name).unwrap(), Json::parse(text.as_bytes()).unwrap());
+        let open = if alone { Slot::alone } else { Slot::new };
+        let slot = open(&self.store, &Scope::Shared, &key).unwrap();
+        slot.put(&value, WriteCondition::None).unwrap().change.unwrap().0
     }
 
     /// The document `a` is written, `before` runs, and `a` is written again. Returns whether the first file was used again.
@@ -366,10 +374,8 @@ async fn a_content_is_written_after_its_record_and_elsewhere_where_a_checkpoint_
     for begins in [false, true] {
         root.put("a", "\"one, and longer\"").await;
         root.put("a", "2").await;
-        let (key, text) = (DocKey::new("a").unwrap(), if begins { "\"new round\"" } else { "\"same\"" });
-        let slot = Slot::alone(&root.store, &Scope::Shared, &key).unwrap();
-        let decided = slot.put(&Json::parse(text.as_bytes()).unwrap(), WriteCondition::None).unwrap();
-        let (step, _) = decided.change.unwrap();
+        let text = if begins { "\"new round\"" } else { "\"same\"" };
+        let step = root.step("a", text, true);
         let (Op::Put { id, .. }, Means::Placed { temp, .. }) = (&step.op, &step.means) else { panic!("{step:?}") };
         assert_eq!(temp.file().read_some(0, 100).unwrap(), b"\"one, and longer\"\n");
         let id = *id;
@@ -390,10 +396,7 @@ async fn a_commit_of_several_leaves_the_turns_as_they_are() {
     root.put("a", "1").await;
     root.put("a", "2").await;
     let used = root.store.used_at_once();
-    let key = DocKey::new("a").unwrap();
-    let slot = Slot::new(&root.store, &Scope::Shared, &key).unwrap();
-    let decided = slot.put(&Json::parse(b"3").unwrap(), WriteCondition::None).unwrap();
-    root.store.commit(Txn::of(decided.change.unwrap().0)).unwrap();
+    root.store.commit(Txn::of(root.step("a", "3", false))).unwrap();
     assert_eq!(root.store.used_at_once(), used);
     root.put("a", "4").await;
     root.put("a", "5").await;
@@ -430,11 +433,8 @@ async fn a_version_into_which_another_program_wrote_is_not_used_at_once() {
 async fn a_content_that_is_too_large_for_the_journal_with_others_takes_no_turn() {
     let root = Root::new(Durability::Sync);
     root.put("a", "0").await;
-    let json = |n: usize| Json::parse(format!("\"{}{n}\"", "x".repeat(60_000)).as_bytes()).unwrap();
-    let steps = (0..80).map(|n| {
-        let key = DocKey::new(if n == 0 { "a".to_owned() } else { format!("a{n}") }).unwrap();
-        Slot::new(&root.store, &Scope::Shared, &key).unwrap().put(&json(n), WriteCondition::None).unwrap().change.unwrap().0
-    });
+    let text = format!("\"{}\"", "x".repeat(60_000));
+    let steps = (0..80).map(|n| root.step(&if n == 0 { "a".to_owned() } else { format!("a{n}") }, &text, false));
     root.store.commit(Txn { steps: steps.collect() }).unwrap();
     let large = root.id("a");
     for n in 0..4 {
@@ -453,12 +453,9 @@ async fn a_file_that_takes_no_turn_any_more_rests_like_others() {
     root.store.checkpoint().unwrap();
     root.put("a", "1").await;
     root.put("a", "2").await;
-    let (key, tmp) = (DocKey::new("a").unwrap(), root.temp.path().join(".folio/tmp"));
-    let slot = Slot::alone(&root.store, &Scope::Shared, &key).unwrap();
-    let decided = slot.put(&Json::parse(b"3").unwrap(), WriteCondition::None).unwrap();
-    let (step, _) = decided.change.unwrap();
+    let step = root.step("a", "3", true);
     let Op::Put { temp, .. } = &step.op else { panic!("{step:?}") };
-    let left = tmp.join(temp);
+    let left = root.temp.path().join(".folio/tmp").join(temp);
     drop(step);
     assert!(left.exists(), "the folder on the medium may have it under the name of the document still");
     let kept = root.store.spares_kept();

@@ -53,12 +53,12 @@ impl Turns {
     }
 
     /// The number of this round.
-    pub(super) fn round(&self) -> u64 {
+    pub(crate) fn round(&self) -> u64 {
         self.held().round
     }
 
     /// Begins a round: none of the files that are returned is used at once any more.
-    pub(super) fn begin(&self) -> Vec<Displaced> {
+    pub(crate) fn begin(&self) -> Vec<Displaced> {
         let mut state = self.held();
         state.round += 1;
         let idle = std::mem::take(&mut state.pairs).into_values().filter_map(|pair| pair.idle);
@@ -82,7 +82,7 @@ impl Turns {
 
     /// A file that was new or blank in `round`, or taken then, has the name `path` now, and displaced another one, which was as
     /// it says. That is returned where it may not be used at once: its last content, too, must be one that it was given here.
-    pub(super) fn placed(
+    pub(crate) fn placed(
         &self,
         path: &str,
         round: u64,
@@ -108,12 +108,14 @@ impl Turns {
     }
 
     /// The folder `path` has another name: what follows under its name is another document.
-    pub(super) fn forget(&self, path: &str) {
-        let below = |at: &str| at.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+    pub(crate) fn forget(&self, path: &str) {
+        let below = format!("{path}/");
         let mut state = self.held();
-        let (gone, pairs): (BTreeMap<_, _>, _) = std::mem::take(&mut state.pairs).into_iter().partition(|(at, _)| below(at));
-        state.pairs = pairs;
-        state.left.extend(gone.into_values().filter_map(|pair: Pair| pair.idle).map(|idle| idle.displaced));
+        let gone = state.pairs.range(below.clone()..).map(|(at, _)| at).take_while(|at| at.starts_with(&below));
+        for path in gone.cloned().collect::<Vec<_>>() {
+            let idle = state.pairs.remove(&path).and_then(|pair| pair.idle);
+            state.left.extend(idle.map(|idle| idle.displaced));
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::{Means, Step, Turn};
 use crate::fs::content::READ_TO_TELL;
 use crate::fs::journal::{Dirty, Held};
 use crate::fs::quarantine::Quarantine;
-use crate::fs::spares::{Displaced, Spares};
+use crate::fs::spares::{Displaced, Turns};
 use crate::fs::temp::{TempFile, fresh_name};
 use crate::fs::tree::{self, ATTEMPTS};
 use crate::fs::vfs::{Access, Dir, File, Meta, Spot, VfsError, VfsResult};
@@ -23,7 +23,7 @@ pub(crate) struct Ground {
     pub(crate) tmp: Dir,
     pub(crate) quarantine: Quarantine,
     pub(crate) room: Room,
-    pub(crate) spares: Arc<Spares>,
+    pub(crate) turns: Arc<Turns>,
 }
 
 /// What making a change showed.
@@ -48,9 +48,8 @@ pub(crate) enum Effect {
 
 /// What a change took the name from.
 enum Displacement {
-    Nothing,
-    /// What was expected.
-    Expected(Displaced, Before),
+    /// What was expected, if anything.
+    Expected(Option<(Displaced, Before)>),
     /// Something else, which lies in quarantine.
     Foreign,
 }
@@ -76,21 +75,14 @@ impl Ground {
                 let large = (body.len() > READ_TO_TELL).then_some(file);
                 let displaced = match self.put(&path, &temp, before, folder)? {
                     true => self.judge(before, &path, &temp)?,
-                    false => Displacement::Nothing,
+                    false => Displacement::Expected(None),
                 };
                 let conflict = match displaced {
-                    Displacement::Expected(old, was) => {
-                        let left = match turn {
-                            Some(turn) => self.spares.placed(&path, turn.round, (id, after), Some((old, was))),
-                            None => Some(old),
-                        };
-                        dirty.garbage.extend(left);
-                        false
-                    }
-                    Displacement::Nothing => {
-                        if let Some(turn) = turn {
-                            self.spares.placed(&path, turn.round, (id, after), None);
-                        }
+                    Displacement::Expected(old) => {
+                        dirty.garbage.extend(match turn {
+                            Some(turn) => self.turns.placed(&path, turn.round, (id, after), old),
+                            None => old.map(|(old, _)| old),
+                        });
                         false
                     }
                     Displacement::Foreign => true,
@@ -195,10 +187,10 @@ impl Ground {
 
     /// What was displaced is kept in quarantine unless it is what was expected.
     fn judge(&self, before: Option<Before>, path: &str, temp: &str) -> VfsResult<Displacement> {
-        let Some(meta) = self.tmp.stat(temp)? else { return Ok(Displacement::Nothing) };
+        let Some(meta) = self.tmp.stat(temp)? else { return Ok(Displacement::Expected(None)) };
         if let Some(before) = before.filter(|before| before.is(&meta)) {
             let displaced = Displaced { name: temp.to_owned(), bytes: meta.size, again: true };
-            return Ok(Displacement::Expected(displaced, before));
+            return Ok(Displacement::Expected(Some((displaced, before))));
         }
         let why = "another program changed it at the moment of a write";
         self.quarantine.take(path, why, &self.tmp, OsStr::new(temp))?;
@@ -212,11 +204,13 @@ impl Ground {
             Err(error) if error.missing() => return Ok(Effect::Gone { conflict: false }),
             Err(error) => return Err(error),
         }
-        let displaced = self.judge(Some(before), path, temp)?;
-        let conflict = matches!(displaced, Displacement::Foreign);
-        if let Displacement::Expected(displaced, _) = displaced {
-            dirty.garbage.push(displaced);
-        }
+        let conflict = match self.judge(Some(before), path, temp)? {
+            Displacement::Expected(old) => {
+                dirty.garbage.extend(old.map(|(old, _)| old));
+                false
+            }
+            Displacement::Foreign => true,
+        };
         Ok(Effect::Gone { conflict })
     }
 
@@ -243,7 +237,7 @@ impl Ground {
             return Ok(Effect::Replaced);
         }
         if let Place::Path(path) = from {
-            self.spares.forget(path);
+            self.turns.forget(path);
         }
         let (source, name) = match from {
             Place::Path(path) => (&self.root, path),
@@ -340,7 +334,7 @@ mod tests {
                 tmp: own("tmp"),
                 quarantine: Quarantine::new(own("quarantine"), Arc::new(ManualClock::new(1))),
                 room: Room::open(&root).unwrap(),
-                spares: Arc::new(Spares::new(own("tmp"))),
+                turns: Arc::default(),
                 root: root.clone(),
             };
             let path = temp.path().join("log");

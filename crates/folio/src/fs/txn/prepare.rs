@@ -3,7 +3,6 @@
 use super::op::{Before, Body, Op, Place};
 use super::{Means, Step, Turn};
 use crate::etag::Etag;
-use crate::fs::spares::Spares;
 use crate::fs::store::Store;
 use crate::fs::temp::{Made, TempFile, fresh_name};
 use crate::fs::vfs::{Dir, VfsResult};
@@ -52,8 +51,7 @@ impl Prepared {
     pub(crate) fn of(store: &Store, bytes: Vec<u8>, etag: Etag) -> VfsResult<Self> {
         let temp = store.content_temp()?;
         let len = bytes.len() as u64;
-        temp.file().append_all(&bytes)?;
-        temp.ends_at(len)?;
+        temp.fill(&bytes)?;
         let inline = (bytes.len() <= INLINE).then_some(bytes);
         store.settle_content(&temp, inline.is_some())?;
         Ok(Written::of(temp, inline, len)?.tagged(etag))
@@ -62,13 +60,13 @@ impl Prepared {
     /// As [`Prepared::of`], for the document at `path` in the root, which may be written again soon. `alone`: it is the only
     /// change of its commit, which asks [`Step::look_again`]; then it may be unwritten.
     pub(crate) fn of_document(store: &Store, path: &str, bytes: Vec<u8>, etag: Etag, alone: bool) -> VfsResult<Self> {
-        let Some(spares) = store.turns().filter(|_| bytes.len() <= INLINE) else { return Self::of(store, bytes, etag) };
+        let Some(spares) = store.in_turns().filter(|_| bytes.len() <= INLINE) else { return Self::of(store, bytes, etag) };
         let len = bytes.len() as u64;
         if alone && let Some((temp, round)) = spares.again(path, len)? {
             let made = temp.made()?;
             return Ok(Self { temp, inline: Some(bytes), etag, made, len, turn: Some(Turn { round, unwritten: true }) });
         }
-        let turn = Some(Turn { round: spares.round(), unwritten: false });
+        let turn = Some(Turn { round: spares.turns().round(), unwritten: false });
         Ok(Self { turn, ..Self::of(store, bytes, etag)? })
     }
 
@@ -106,7 +104,7 @@ impl Step {
         else {
             return Ok(false);
         };
-        let round = store.turns().map_or(turn.round, Spares::round);
+        let round = store.ground.turns.round();
         if !turn.unwritten || turn.round == round {
             return Ok(false);
         }

@@ -22,6 +22,11 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLO
 const BELOW: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
 
+/// File systems of this machine alone, by their numbers: ext2 to ext4, XFS, tmpfs.
+const IN_PLACE: [u32; 3] = [0xEF53, 0x5846_5342, 0x0102_1994];
+/// Such that write what is new elsewhere: Btrfs, F2FS.
+const ELSEWHERE: [u32; 2] = [0x9123_683E, 0xF2F5_2010];
+
 /// An open file or folder; closed when dropped.
 #[derive(Debug)]
 pub(super) enum Handle {
@@ -294,10 +299,7 @@ impl Handle {
     /// `fstatfs`: true for file systems of this machine alone, whose leases know everybody who has a file open.
     pub(super) fn is_local(&self) -> Result<bool, Errno> {
         match self {
-            // ext2 to ext4, XFS, Btrfs, F2FS, tmpfs.
-            Self::Real(fd) => rustix::fs::fstatfs(fd).map(|found| {
-                matches!(u32::try_from(found.f_type), Ok(0xEF53 | 0x5846_5342 | 0x9123_683E | 0xF2F5_2010 | 0x0102_1994))
-            }),
+            Self::Real(fd) => number(fd).map(|number| IN_PLACE.contains(&number) || ELSEWHERE.contains(&number)),
             #[cfg(test)]
             Self::Sim(_) => Ok(true),
         }
@@ -306,10 +308,7 @@ impl Handle {
     /// `fstatfs`: true for file systems that write over what a file has where it lies.
     pub(super) fn writes_in_place(&self) -> Result<bool, Errno> {
         match self {
-            // ext2 to ext4, XFS, tmpfs.
-            Self::Real(fd) => {
-                rustix::fs::fstatfs(fd).map(|found| matches!(u32::try_from(found.f_type), Ok(0xEF53 | 0x5846_5342 | 0x0102_1994)))
-            }
+            Self::Real(fd) => number(fd).map(|number| IN_PLACE.contains(&number)),
             #[cfg(test)]
             Self::Sim(_) => Ok(true),
         }
@@ -352,4 +351,9 @@ impl Iterator for Names {
             Self::Sim(names) => names.next().map(|(name, kind)| Ok((name, Some(kind)))),
         }
     }
+}
+
+/// Of the file system on which something open lies; 0 where it has none that fits.
+fn number(fd: &OwnedFd) -> Result<u32, Errno> {
+    rustix::fs::fstatfs(fd).map(|found| u32::try_from(found.f_type).unwrap_or(0))
 }

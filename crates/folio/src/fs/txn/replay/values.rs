@@ -19,10 +19,8 @@ enum Found {
     Missing,
     /// The file of the last change, whole or torn.
     Last,
-    /// Something that a record knows: from before, or between.
-    Known,
-    /// Parts of several contents of a file that two took turns in, as a power loss may leave them; these bytes.
-    Mixed(Vec<u8>),
+    /// Something that records know: from before, or between. These bytes, where they are parts of several contents.
+    Known(Option<Vec<u8>>),
     /// Something that another program put there.
     Foreign,
     /// Something that another program put on the way there.
@@ -32,18 +30,15 @@ enum Found {
 impl Replay<'_> {
     pub(super) fn value(&mut self, at: usize, op: &Op) -> Result<()> {
         let Some(chain) = self.index.last(op.path(), at) else { return Ok(()) };
-        let found = match self.find(chain, op)? {
+        let found = self.find(chain, op)?;
+        if let Found::Known(Some(bytes)) = &found {
             // Who can tell that nobody wrote just that?
-            Found::Mixed(bytes) => {
-                let why = "parts of several contents stood there, as a power loss may leave them";
-                self.tell(op.path(), format!("{why}; they go to quarantine"), true);
-                if let Some(ground) = self.ground {
-                    ground.quarantine.keep_bytes(op.path(), why, &bytes)?;
-                }
-                Found::Known
+            let why = "parts of several contents stood there, as a power loss may leave them";
+            self.tell(op.path(), format!("{why}; they go to quarantine"), true);
+            if let Some(ground) = self.ground {
+                ground.quarantine.keep_bytes(op.path(), why, bytes)?;
             }
-            found => found,
-        };
+        }
         match op {
             Op::Put { path, temp, id, mode, body, .. } => match body {
                 Body::Inline(bytes) => self.put_bytes(path, bytes, *mode, &found),
@@ -73,7 +68,7 @@ impl Replay<'_> {
             return self.last_file(chain, path, &meta, *after, body);
         }
         if chain.found_before(&meta) {
-            return Ok(Found::Known);
+            return Ok(Found::Known(None));
         }
         if let Op::Put { after, body: Body::Inline(bytes), .. } = op
             && meta.size == bytes.len() as u64
@@ -113,17 +108,17 @@ impl Replay<'_> {
         let Some(file) = self.file(path, Access::Read)? else { return Ok(Found::Foreign) };
         let (found, mut given) = (etag_of(&file)?, chain.given(meta.id()));
         if given.clone().any(|(etag, _)| etag == found) {
-            return Ok(Found::Known);
+            return Ok(Found::Known(None));
         }
         // A power loss leaves fewer bytes, or bytes of NUL, where nothing was written.
         if given.all(|(_, len)| meta.size < len) {
-            return Ok(Found::Known);
+            return Ok(Found::Known(None));
         }
         if meta.size > BLANK as u64 {
             return Ok(Found::Foreign);
         }
         let found = file.read_some(0, BLANK)?;
-        if found.contains(&0) { Ok(Found::Known) } else { self.earlier(chain, meta.id(), found) }
+        if found.contains(&0) { Ok(Found::Known(None)) } else { self.earlier(chain, meta.id(), found) }
     }
 
     /// What bytes are that a file shows which may have had several contents.
@@ -140,8 +135,8 @@ impl Replay<'_> {
         };
         let had: Vec<&[u8]> = contents.get(&id).into_iter().flatten().map(Vec::as_slice).collect();
         Ok(match torn(&found, &had) {
-            true if had.iter().any(|content| torn(&found, &[content])) => Found::Known,
-            true => Found::Mixed(found),
+            true if had.iter().any(|content| torn(&found, &[content])) => Found::Known(None),
+            true => Found::Known(Some(found)),
             false => Found::Foreign,
         })
     }
@@ -168,9 +163,7 @@ impl Replay<'_> {
             Found::Foreign => return self.keep_bytes(path, bytes, "another program changed it after it was written"),
             Found::NoWay => return self.keep_bytes(path, bytes, NO_WAY),
             Found::Last => self.tell(path, format!("its {} bytes are written again", bytes.len()), false),
-            Found::Nothing | Found::Known | Found::Mixed(_) => {
-                self.tell(path, format!("{} bytes are written", bytes.len()), false);
-            }
+            Found::Nothing | Found::Known(_) => self.tell(path, format!("{} bytes are written", bytes.len()), false),
         }
         let Some(ground) = self.ground else { return Ok(()) };
         if let (Found::Last, Some(file)) = (found, self.file(path, Access::ReadWrite)?) {
@@ -195,7 +188,7 @@ impl Replay<'_> {
             Found::Missing => return self.keep_temp(path, temp, "another program removed it after it was written"),
             Found::Foreign => return self.keep_temp(path, temp, "another program changed it after it was written"),
             Found::NoWay => return self.keep_temp(path, temp, NO_WAY),
-            Found::Nothing | Found::Known | Found::Mixed(_) => {}
+            Found::Nothing | Found::Known(_) => {}
         }
         if self.stat_temp(temp)?.is_none_or(|meta| meta.id() != id) {
             self.tell(path, "its new content is missing among the temporary files, so it stays as it is", true);
@@ -213,7 +206,7 @@ impl Replay<'_> {
         match found {
             Found::Nothing | Found::Missing | Found::NoWay => {}
             Found::Foreign => self.tell(path, "another program wrote it after it was deleted, so it stays", true),
-            Found::Last | Found::Known | Found::Mixed(_) => {
+            Found::Last | Found::Known(_) => {
                 self.tell(path, "it is deleted", false);
                 if let Some(ground) = self.ground {
                     self.root.rename(path, &ground.tmp, fresh_name()?)?;

@@ -40,7 +40,7 @@ impl Rig {
             tmp: own("tmp"),
             quarantine: Quarantine::new(own("quarantine"), Arc::new(ManualClock::new(1_763_900_000_000))),
             room: Room::open(&root.dir(".folio").unwrap().unwrap()).unwrap(),
-            spares: Arc::new(Spares::new(own("tmp"))),
+            turns: Arc::default(),
             root,
         };
         Self { folder, ground, records: Vec::new(), temps: 0 }
